@@ -1,0 +1,10 @@
+'use strict';
+/** What every project's tests share: TypeScript through esbuild, and the `@synod/*` names of tsconfig.base.json. */
+module.exports = {
+  testEnvironment: 'node',
+  transform: { '^.+\\.ts$': '<rootDir>/tools/build/jest-transform.cjs' },
+  moduleNameMapper: { '^@synod/([^/]+)$': '<rootDir>/libs/$1/src/index.ts' },
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
+  testMatch: ['**/*.spec.ts'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.nx/', '<rootDir>/.synod/'],
+};

@@ -1,0 +1,9 @@
+export type {
+  Compare,
+  Coordination,
+  CoordinationEntry,
+  CoordinationEvent,
+  Operation,
+  TransactionResult,
+  WatchHandler,
+} from './port';

@@ -1,0 +1,46 @@
+import type { Ballot, Instance, ReplicaId } from './ballot';
+import type { ChosenEntry, Envelope, Message, Value } from './messages';
+import type { ReplicaRecord } from './records';
+
+/** Everything that can happen to a replica. Time is `tick`, chance was injected as delays drawn by the host. */
+export type Input =
+  | { readonly kind: 'receive'; readonly from: ReplicaId; readonly message: Message }
+  /** Propose a batch. `token` comes back in exactly one `settled` effect. */
+  | { readonly kind: 'propose'; readonly token: number; readonly value: Value }
+  /** A linearizable read wants to begin. `token` comes back in exactly one `settled` effect. */
+  | { readonly kind: 'read'; readonly token: number }
+  /** The host's clock moved by one tick. Sent only while `Replica.restless` is true: idle groups cost nothing. */
+  | { readonly kind: 'tick' }
+  /** The host's failure detector no longer hears the leader, or the leader's node no longer lists this group's ballot. */
+  | { readonly kind: 'leader-lost' }
+  /** A peer's list of groups it leads names this one: it may be a leader not heard of yet, or one to be deposed. */
+  | { readonly kind: 'led-by'; readonly ballot: Ballot; readonly chosenThrough: Instance };
+
+/** How a proposal or a read ended. */
+export type Settled =
+  /** The proposal was chosen in `instance`, in this leadership; it is among `chosen` now or was before. */
+  | { readonly token: number; readonly outcome: 'chosen'; readonly instance: Instance }
+  /** The read may be served once everything through `instance` is applied. */
+  | { readonly token: number; readonly outcome: 'read-ready'; readonly instance: Instance }
+  /** Certainly had and will have no effect. */
+  | { readonly token: number; readonly outcome: 'not-leader' | 'overloaded' }
+  /** Was sent to acceptors before leadership was lost: may be chosen or not. Never for reads. */
+  | { readonly token: number; readonly outcome: 'unknown' };
+
+/**
+ * What the host must do. It sends `sendNow` at once, and makes all of `persist` durable before it sends any of `send`; `send` of a
+ * later step never overtakes `persist` of an earlier one. An envelope to the replica itself is delivered back to it the same way:
+ * that is how its own vote counts only once it is on disk.
+ */
+export interface Effects {
+  /** Claims nothing about this disk: accepts of a round that is itself already durable, probes, catch-up. */
+  readonly sendNow: readonly Envelope[];
+  readonly persist: readonly ReplicaRecord[];
+  /** Promises, votes, a prepare for a new round, anything this node's own vote counts towards. */
+  readonly send: readonly Envelope[];
+  /** Newly known chosen values, contiguous and in order: to be applied now. */
+  readonly chosen: readonly ChosenEntry[];
+  readonly settled: readonly Settled[];
+  /** Names of rare states that this step reached, for the simulation's coverage. */
+  readonly reached: readonly string[];
+}

@@ -1,0 +1,10 @@
+/** Structured facts that belong to a log line; ids and numbers, never secrets or values of users. */
+export type LogFields = Readonly<Record<string, string | number | boolean | bigint | undefined>>;
+
+/** Where a node says what it does, as a port: winston in production, the trace in simulation. */
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
