@@ -1,1 +1,25 @@
-export {};
+// What a cluster on one machine consists of.
+export {
+  addressesOf,
+  addressOf,
+  DEFAULT_PORT_BASE,
+  DEFAULT_SHAPE,
+  fixedPorts,
+  flagsOf,
+  listedPorts,
+  planCluster,
+  portCount,
+  SERVICES,
+  type ClusterPlan,
+  type ClusterShape,
+  type PortAllocator,
+  type Ports,
+  type ProcessPlan,
+  type Service,
+} from './cluster-plan';
+export { planOf } from './cluster-folder';
+export { lockFolder, type FolderLock } from './folder-lock';
+export { firstTakenPort, freePorts } from './free-ports';
+// Its processes.
+export { Supervisor, type RunningProcess, type SupervisorEvent, type SupervisorOptions } from './supervisor';
+export { watchNpm } from './ancestors';

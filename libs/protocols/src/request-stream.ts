@@ -89,7 +89,8 @@ export class RequestStream<Req, Res extends { readonly kind: string }> {
       return refuse('overloaded', `${this.inflightMax} requests to ${this.address} are in flight; back off`);
     }
     const connection = this.connected();
-    if (connection === undefined) return refuse('unavailable', `${this.address} is not reachable: ${this.brokenReason}`);
+    if (connection === undefined)
+      return refuse('unavailable', `${this.address} is not reachable: ${this.brokenReason}`);
     const id = this.nextId++;
     if (!connection.send({ id, body })) return refuse('overloaded', `the queue to ${this.address} is full; back off`);
     return new Promise((resolve, reject) => {

@@ -1,0 +1,165 @@
+import type { Cancel, Connection, Log, Protocol, Random, Timers, Transport } from '@synod/runtime';
+import type { NodeId } from './api';
+import type { PeerMessage } from './peer-messages';
+
+/** Both sides speak the same messages. */
+export type PeerProtocol = Protocol<PeerMessage, PeerMessage>;
+
+/** Who this node is, to its peers. */
+export interface Identity {
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  readonly incarnation: string;
+}
+
+/** The node at the other end, once it has said hello. */
+export interface Peer {
+  readonly nodeId: NodeId;
+  readonly incarnation: string;
+}
+
+/** What a link tells its node. */
+export interface PeerEvents {
+  connected(peer: Peer): void;
+  received(peer: Peer, message: PeerMessage): void;
+}
+
+const BACKOFF_MIN_US = 50_000;
+/** Longer turns a blip of the network into an outage. */
+const BACKOFF_SPREAD_US = 200_000;
+/** A peer that took the connection but has not said hello by then is dialled anew. */
+const HELLO_TIMEOUT_US = 1_000_000;
+
+/** A conversation with one node that has not failed yet, at either end of it. */
+interface Open {
+  readonly connection: Connection<PeerMessage>;
+  /** Absent until its hello arrived: until then nothing else is believed. */
+  peer: Peer | undefined;
+}
+
+/**
+ * The streams to all peers: one per pair of nodes, dialled by the one with the lower id, again and again with 50–250 ms in between.
+ * Nothing is sent or believed before both have said the same cluster and the expected node.
+ */
+export class PeerLinks {
+  private readonly open = new Map<NodeId, Open>();
+  private readonly addresses = new Map<NodeId, string>();
+  private readonly redials = new Map<NodeId, Cancel>();
+  private stopped = false;
+
+  constructor(
+    private readonly self: Identity,
+    private readonly protocol: PeerProtocol,
+    private readonly ports: {
+      readonly transport: Transport;
+      readonly timers: Timers;
+      readonly random: Random;
+      readonly log: Log;
+    },
+    private readonly events: PeerEvents,
+  ) {
+    ports.transport.serve(protocol, (connection) => this.accept(connection));
+  }
+
+  /** Says where a peer is; dials it if that is this end's part. A later call with another address takes effect at the next dial. */
+  setAddress(nodeId: NodeId, address: string): void {
+    if (nodeId === this.self.nodeId) return;
+    const known = this.addresses.has(nodeId);
+    this.addresses.set(nodeId, address);
+    if (!known && this.self.nodeId < nodeId) this.dial(nodeId);
+  }
+
+  /** @returns false if the message was certainly not sent: the peer is not reachable, or its queue is full */
+  send(nodeId: NodeId, message: PeerMessage): boolean {
+    const open = this.open.get(nodeId);
+    return open?.peer !== undefined && open.connection.send(message);
+  }
+
+  connectedNodes(): NodeId[] {
+    return [...this.open].filter(([, open]) => open.peer !== undefined).map(([nodeId]) => nodeId);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    for (const cancel of this.redials.values()) cancel();
+    for (const open of this.open.values()) open.connection.close();
+    this.open.clear();
+  }
+
+  private dial(nodeId: NodeId): void {
+    const address = this.addresses.get(nodeId);
+    if (this.stopped || address === undefined) return;
+    const connection = this.ports.transport.connect(this.protocol, address, {
+      receive: (message) => {
+        if (this.open.get(nodeId) !== open) return;
+        if (open.peer !== undefined) this.events.received(open.peer, message);
+        else if (message.kind === 'hello' && !this.greeted(open, nodeId, message)) abandon();
+      },
+      closed: () => this.lost(nodeId, open),
+    });
+    const open: Open = { connection, peer: undefined };
+    const abandon = (): void => {
+      connection.close();
+      this.lost(nodeId, open);
+    };
+    this.open.set(nodeId, open);
+    connection.send(this.hello());
+    this.ports.timers.after(HELLO_TIMEOUT_US, () => {
+      if (open.peer === undefined) abandon();
+    });
+  }
+
+  private lost(nodeId: NodeId, open: Open): void {
+    if (this.open.get(nodeId) !== open) return;
+    this.open.delete(nodeId);
+    if (this.stopped || this.self.nodeId > nodeId) return;
+    const pause = BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US);
+    this.redials.set(
+      nodeId,
+      this.ports.timers.after(pause, () => this.dial(nodeId)),
+    );
+  }
+
+  private accept(connection: Connection<PeerMessage>): { receive(m: PeerMessage): void; closed(reason: string): void } {
+    const open: Open = { connection, peer: undefined };
+    return {
+      receive: (message) => {
+        if (open.peer !== undefined) {
+          if (this.open.get(open.peer.nodeId) === open) this.events.received(open.peer, message);
+          return;
+        }
+        if (message.kind !== 'hello' || this.stopped) return; // Overtook its hello, or came too late.
+        connection.send(this.hello());
+        // The newest conversation wins: the older one may be half open, with a peer that has restarted since.
+        const older = this.open.get(message.nodeId);
+        if (!this.greeted(open, message.nodeId, message)) return connection.close();
+        older?.connection.close();
+      },
+      closed: () => {
+        if (open.peer !== undefined) this.lost(open.peer.nodeId, open);
+      },
+    };
+  }
+
+  /** Believes a hello, or says why not. */
+  private greeted(open: Open, expected: NodeId, message: PeerMessage & { kind: 'hello' }): boolean {
+    const { log } = this.ports;
+    if (message.clusterId !== this.self.clusterId || message.nodeId !== expected || expected === this.self.nodeId) {
+      log.warn('refusing a peer of another cluster or under another name; check its address and data folder', {
+        expected,
+        peer: message.nodeId,
+        peerCluster: message.clusterId,
+        ownCluster: this.self.clusterId,
+      });
+      return false;
+    }
+    open.peer = { nodeId: message.nodeId, incarnation: message.incarnation };
+    this.open.set(message.nodeId, open);
+    this.events.connected(open.peer);
+    return true;
+  }
+
+  private hello(): PeerMessage {
+    return { kind: 'hello', ...this.self };
+  }
+}

@@ -1,0 +1,427 @@
+import { Replica, type ChosenEntry, type Effects, type Envelope, type ReplicaRecord } from '@synod/paxos';
+import {
+  SynodError,
+  type Cancel,
+  type Clock,
+  type Disk,
+  type Log,
+  type Probes,
+  type Random,
+  type Store,
+  type Timers,
+  type Transport,
+} from '@synod/runtime';
+import { Wal, type WalRecord } from '@synod/wal';
+import type { Founding, Group, GroupId, GroupOptions, GroupStatus, Member, NodeId } from './api';
+import { AppliedIndexes } from './applied-indexes';
+import { HostedGroup } from './hosted-group';
+import { decodeGroupRecord, encodeGroupRecord, RECORD_KIND, type GroupRecord } from './log-records';
+import { PeerLinks, type Identity, type Peer, type PeerProtocol } from './peer-link';
+import type { LedGroup, PeerMessage } from './peer-messages';
+
+export interface ReplicaHostPorts {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly transport: Transport;
+  readonly log: Log;
+  readonly probes: Probes;
+}
+
+/** Bounds and periods, each with its unit. */
+export interface ReplicationTimes {
+  /** Between heartbeats to each peer. */
+  readonly heartbeatUs: number;
+  /** A replica's time step while it waits for something. */
+  readonly tickUs: number;
+  /** Silence of the leader's node before a campaign; each wait is drawn from one to two times this. */
+  readonly electionTimeoutUs: number;
+  /** Between flushes of the store; what is lost with it is in the log. */
+  readonly flushUs: number;
+}
+
+export const DEFAULT_TIMES: ReplicationTimes = {
+  heartbeatUs: 100_000,
+  tickUs: 50_000,
+  electionTimeoutUs: 1_000_000,
+  flushUs: 1_000_000,
+};
+
+/** Sees what a checker needs: every vote or promise that leaves, every value applied. Used by the simulation alone. */
+export interface ReplicationObserver {
+  /** Called when an envelope leaves that vouches for this node's disk. */
+  vouched(group: GroupId, from: Member, envelope: Envelope): void;
+  applied(group: GroupId, by: Member, entry: ChosenEntry): void;
+  /** The replica's state as rebuilt from its log after a start. */
+  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[]): void;
+}
+
+export interface ReplicaHostOptions {
+  readonly identity: Identity;
+  readonly ports: ReplicaHostPorts;
+  readonly store: Store;
+  readonly peerProtocol: PeerProtocol;
+  readonly walFolder: string;
+  readonly times?: ReplicationTimes;
+  readonly observer?: ReplicationObserver;
+  /** Called once if the log or the store fails: the process must end, since what it promised may be gone. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** What the log held of a group before it was added. */
+interface Recovered {
+  founding: readonly Member[] | undefined;
+  readonly records: ReplicaRecord[];
+}
+
+/**
+ * Hosts the replicas of many Paxos groups on one node: one write-ahead log, one store, one stream per peer, one turn for all of them.
+ *
+ * A turn gathers every input that arrived, steps the replicas, hands their records to the log in one append, applies what is chosen
+ * in one store transaction, and answers callers. Messages that vouch for this disk leave when the append is durable, in order.
+ */
+export class ReplicaHost {
+  private readonly groups_ = new Map<GroupId, HostedGroup<unknown>>();
+  private readonly dirty = new Set<HostedGroup<unknown>>();
+  private readonly recovered = new Map<GroupId, Recovered>();
+  private readonly applied: AppliedIndexes;
+  private readonly links: PeerLinks;
+  private readonly times: ReplicationTimes;
+  private readonly lastHeardUs = new Map<NodeId, number>();
+  private readonly peerLed = new Map<NodeId, { version: number; groups: ReadonlyMap<GroupId, LedGroup['ballot']> }>();
+  private readonly sentLedVersion = new Map<NodeId, number>();
+  private wal!: Wal;
+  private ledVersion = 1;
+  private turnScheduled = false;
+  private stopped = false;
+  private readonly periodic = new Map<string, Cancel>();
+
+  private constructor(private readonly options: ReplicaHostOptions) {
+    this.times = options.times ?? DEFAULT_TIMES;
+    this.applied = new AppliedIndexes(options.store);
+    this.links = new PeerLinks(options.identity, options.peerProtocol, options.ports, {
+      connected: (peer) => this.peerConnected(peer),
+      received: (peer, message) => this.peerReceived(peer, message),
+    });
+  }
+
+  /**
+   * Opens the log, replaying what it holds.
+   * @throws {SynodError} `corrupt` if the log is rotten or was written by a later release
+   */
+  static async open(options: ReplicaHostOptions): Promise<ReplicaHost> {
+    const host = new ReplicaHost(options);
+    host.wal = await Wal.open({
+      disk: options.ports.disk,
+      folder: options.walFolder,
+      onRecord: (record) => host.recover(record),
+    });
+    return host;
+  }
+
+  /** The groups whose founding this node's log holds: their replicas may have promised, so they are never founded again here. */
+  heldGroups(): Founding[] {
+    const held = [...this.recovered].flatMap(([group, { founding }]) =>
+      founding === undefined ? [] : [{ group, members: founding }],
+    );
+    return [...held, ...[...this.groups_.values()].map((group) => group.founding)];
+  }
+
+  /**
+   * Starts a replica: from its records if the log holds the group, else by founding it here.
+   * @throws {SynodError} `failed-precondition` if this node and disk are not a member, or the log knows another founding
+   */
+  addGroup<R>(options: GroupOptions<R>): Group<R> {
+    const { group, members } = options.founding;
+    const { nodeId, incarnation } = this.options.identity;
+    const self = members.find((member) => member.nodeId === nodeId && member.incarnation === incarnation);
+    if (self === undefined) {
+      throw new SynodError(
+        'failed-precondition',
+        `group ${group} has no replica on node ${nodeId} with data folder ${incarnation}: restore the folder that held it, it must not vote on what it forgot`,
+      );
+    }
+    const recovered = this.recovered.get(group);
+    this.recovered.delete(group);
+    if (recovered?.founding !== undefined && JSON.stringify(recovered.founding) !== JSON.stringify(members)) {
+      throw new SynodError(
+        'failed-precondition',
+        `group ${group} was founded here with other members; check the cluster id`,
+      );
+    }
+    const replica = new Replica({ self: self.replicaId, members: members.map((member) => member.replicaId) });
+    for (const record of recovered?.records ?? []) replica.restore(record);
+    const appliedThrough = this.applied.of(group);
+    replica.restored(appliedThrough);
+    this.options.observer?.recovered(group, self, recovered?.records ?? []);
+    const hosted = new HostedGroup<R>(options, self, replica, appliedThrough, () =>
+      this.wake(hosted as HostedGroup<unknown>),
+    );
+    this.groups_.set(group, hosted as HostedGroup<unknown>);
+    // A founding record precedes every other record of its group in the log, so no vote is ever found without it.
+    if (recovered?.founding === undefined) void this.persist([walRecord(group, { kind: 'founded', members })]);
+    const now = this.options.ports.clock.monotonicUs();
+    const alone = members.length === 1;
+    hosted.watch.suspectAtUs = alone || options.preferred ? now : now + this.electionDelayUs();
+    return hosted;
+  }
+
+  setPeer(nodeId: NodeId, address: string): void {
+    this.links.setAddress(nodeId, address);
+  }
+
+  start(): void {
+    this.every('heartbeat', this.times.heartbeatUs, () => this.heartbeat());
+    this.every('tick', this.times.tickUs, () => this.tick());
+    this.every(
+      'flush',
+      this.times.flushUs,
+      () => void this.options.store.flush().catch((error: unknown) => this.fail(error)),
+    );
+  }
+
+  statuses(): GroupStatus[] {
+    return [...this.groups_.values()].map((group) => group.status());
+  }
+
+  /** Stops hearing, then speaking, then closes the log. The store stays open: it belongs to the caller. */
+  async stop(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
+    for (const cancel of this.periodic.values()) cancel();
+    for (const group of this.groups_.values()) group.stop();
+    this.links.stop();
+    await this.wal.close();
+  }
+
+  private recover(record: WalRecord): void {
+    const group = record.group;
+    let known = this.recovered.get(group);
+    if (known === undefined) this.recovered.set(group, (known = { founding: undefined, records: [] }));
+    const decoded = decodeGroupRecord(group, record.kind, Buffer.from(record.payload));
+    if (decoded.kind === 'founded') known.founding = decoded.members;
+    else known.records.push(decoded);
+  }
+
+  private wake(group: HostedGroup<unknown>): void {
+    this.dirty.add(group);
+    if (this.turnScheduled) return;
+    this.turnScheduled = true;
+    this.options.ports.timers.after(0, () => this.turn());
+  }
+
+  private turn(): void {
+    this.turnScheduled = false;
+    if (this.stopped) return;
+    try {
+      this.runTurn();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private runTurn(): void {
+    const stepped = [...this.dirty].map((group) => ({ group, effects: group.step() }));
+    this.dirty.clear();
+
+    const records: WalRecord[] = [];
+    const vouching: { group: HostedGroup<unknown>; envelope: Envelope }[] = [];
+    for (const { group, effects } of stepped) {
+      for (const effect of effects) {
+        for (const envelope of effect.sendNow) this.send(group, envelope);
+        for (const record of effect.persist) records.push(walRecord(group.founding.group, record));
+        for (const envelope of effect.send) vouching.push({ group, envelope });
+        for (const state of effect.reached) this.options.ports.probes.sometimes(state);
+      }
+    }
+    // Awaited even with nothing new to write: a reply may reveal an earlier record still in flight.
+    if (records.length > 0 || vouching.length > 0) {
+      void this.persist(records).then(() => {
+        for (const { group, envelope } of vouching) this.vouch(group, envelope);
+      });
+    }
+    this.apply(stepped);
+    for (const { group, effects } of stepped) group.settle(effects);
+    for (const { group } of stepped) this.noteLeadership(group);
+  }
+
+  /** One transaction for all groups, with each one's applied index in it: effects and index are never apart. */
+  private apply(stepped: readonly { group: HostedGroup<unknown>; effects: readonly Effects[] }[]): void {
+    const applying = stepped
+      .map(({ group, effects }) => ({ group, entries: effects.flatMap((effect) => effect.chosen) }))
+      .filter(({ entries }) => entries.length > 0);
+    if (applying.length === 0) return;
+    const { store, observer } = this.options;
+    store.transaction((transaction) => {
+      for (const { group, entries } of applying) {
+        group.apply(transaction, entries);
+        this.applied.set(transaction, group.founding.group, group.status().appliedThrough);
+      }
+    });
+    for (const { group, entries } of applying) {
+      for (const entry of entries) observer?.applied(group.founding.group, group.self, entry);
+      group.options.stateMachine.committed?.(store);
+    }
+  }
+
+  private async persist(records: readonly WalRecord[]): Promise<void> {
+    try {
+      await this.wal.append(records);
+    } catch (error) {
+      this.fail(error);
+      // Never resolves: what waited for durability must not happen.
+      await new Promise<never>(() => undefined);
+    }
+  }
+
+  private vouch(group: HostedGroup<unknown>, envelope: Envelope): void {
+    if (this.stopped) return;
+    this.options.observer?.vouched(group.founding.group, group.self, envelope);
+    this.send(group, envelope);
+  }
+
+  private send(group: HostedGroup<unknown>, { to, message }: Envelope): void {
+    const from = group.self.replicaId;
+    if (to === from) return group.push({ kind: 'receive', from, message });
+    const member = group.memberOf(to);
+    if (member === undefined) return;
+    // A full queue or a lost peer drops the message: the protocol repeats what matters.
+    this.links.send(member.nodeId, { kind: 'group', group: group.founding.group, from, to, message });
+  }
+
+  private noteLeadership(group: HostedGroup<unknown>): void {
+    const leads = group.leadershipChange();
+    if (leads === undefined) return;
+    this.ledVersion++;
+    const { group: id } = group.founding;
+    this.options.ports.log.info(leads ? 'leads group' : 'no longer leads group', { group: id });
+    group.options.leadershipChanged?.(leads);
+  }
+
+  private peerConnected(peer: Peer): void {
+    this.heard(peer.nodeId);
+    this.peerLed.delete(peer.nodeId);
+    this.sentLedVersion.delete(peer.nodeId);
+  }
+
+  private peerReceived(peer: Peer, message: PeerMessage): void {
+    if (this.stopped) return;
+    this.heard(peer.nodeId);
+    switch (message.kind) {
+      case 'hello':
+        return;
+      case 'heartbeat':
+        if (this.peerLed.get(peer.nodeId)?.version !== message.ledVersion) {
+          this.links.send(peer.nodeId, { kind: 'led-groups-request' });
+        }
+        return;
+      case 'led-groups-request':
+        return this.sendLedGroups(peer.nodeId);
+      case 'led-groups':
+        return this.peerLeads(peer, message.version, message.groups);
+      case 'group': {
+        const group = this.groups_.get(message.group);
+        if (group === undefined || group.self.replicaId !== message.to) return; // Late words to a replica that is not here.
+        if (!this.speaksFor(group, peer, message.from)) return;
+        group.push({ kind: 'receive', from: message.from, message: message.message });
+      }
+    }
+  }
+
+  /** Whether a peer is the acceptor that the group knows: the same node, on the disk it was founded with. */
+  private speaksFor(group: HostedGroup<unknown>, peer: Peer, replicaId: number): boolean {
+    const member = group.memberOf(replicaId);
+    if (member === undefined || member.nodeId !== peer.nodeId) return false;
+    if (member.incarnation === peer.incarnation) return true;
+    this.options.ports.log.warn('ignoring a replica whose data folder is not the one that was founded', {
+      group: group.founding.group,
+      node: peer.nodeId,
+      expected: member.incarnation,
+      found: peer.incarnation,
+    });
+    return false;
+  }
+
+  private peerLeads(peer: Peer, version: number, led: readonly LedGroup[]): void {
+    const groups = new Map(led.map(({ group, ballot }) => [group, ballot]));
+    this.peerLed.set(peer.nodeId, { version, groups });
+    for (const { group: id, ballot, chosenThrough } of led) {
+      const group = this.groups_.get(id);
+      if (group === undefined || !this.speaksFor(group, peer, ballot.replica)) continue;
+      group.push({ kind: 'led-by', ballot, chosenThrough });
+    }
+  }
+
+  private sendLedGroups(nodeId: NodeId): void {
+    const groups: LedGroup[] = [];
+    for (const { founding, replica, leads } of this.groups_.values()) {
+      if (!leads || !founding.members.some((member) => member.nodeId === nodeId)) continue;
+      groups.push({ group: founding.group, ballot: replica.promised, chosenThrough: replica.chosenThrough });
+    }
+    const sent = this.links.send(nodeId, { kind: 'led-groups', version: this.ledVersion, groups });
+    if (sent) this.sentLedVersion.set(nodeId, this.ledVersion);
+  }
+
+  private heartbeat(): void {
+    for (const nodeId of this.links.connectedNodes()) {
+      if (this.sentLedVersion.get(nodeId) !== this.ledVersion) this.sendLedGroups(nodeId);
+      this.links.send(nodeId, { kind: 'heartbeat', ledVersion: this.ledVersion });
+    }
+    const now = this.options.ports.clock.monotonicUs();
+    for (const group of this.groups_.values()) this.watchLeader(group, now);
+  }
+
+  /** Asks a replica to campaign when its leader's node is silent, or no longer lists the group under the believed ballot. */
+  private watchLeader(group: HostedGroup<unknown>, now: number): void {
+    if (group.replica.role === 'leader') return;
+    const leader = group.leaderNode();
+    if (leader !== undefined && leader !== this.options.identity.nodeId) {
+      const unlisted = group.unlisted(this.peerLed.get(leader)?.groups ?? new Map());
+      const heardUs = this.lastHeardUs.get(leader) ?? 0;
+      if (!unlisted && now - heardUs < this.times.electionTimeoutUs) {
+        group.watch.suspectAtUs = now + this.electionDelayUs() - this.times.electionTimeoutUs;
+        return;
+      }
+    }
+    if (now < group.watch.suspectAtUs) return;
+    group.watch.suspectAtUs = now + this.electionDelayUs();
+    group.push({ kind: 'leader-lost' });
+  }
+
+  private tick(): void {
+    for (const group of this.groups_.values()) if (group.replica.restless) group.push({ kind: 'tick' });
+  }
+
+  private electionDelayUs(): number {
+    const { electionTimeoutUs } = this.times;
+    return electionTimeoutUs + this.options.ports.random.below(electionTimeoutUs);
+  }
+
+  private heard(nodeId: NodeId): void {
+    this.lastHeardUs.set(nodeId, this.options.ports.clock.monotonicUs());
+  }
+
+  private every(name: string, periodUs: number, run: () => void): void {
+    if (this.stopped) return;
+    this.periodic.set(
+      name,
+      this.options.ports.timers.after(periodUs, () => {
+        run();
+        this.every(name, periodUs, run);
+      }),
+    );
+  }
+
+  private fail(error: unknown): void {
+    if (this.stopped) return;
+    this.stopped = true;
+    for (const cancel of this.periodic.values()) cancel();
+    this.links.stop();
+    this.options.failed(error);
+  }
+}
+
+function walRecord(group: GroupId, record: GroupRecord): WalRecord {
+  return { kind: RECORD_KIND[record.kind], group, payload: encodeGroupRecord(record) };
+}
