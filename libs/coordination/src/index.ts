@@ -1,3 +1,4 @@
+// The coordination store, as the other services use it.
 export type {
   Compare,
   Coordination,
@@ -7,3 +8,34 @@ export type {
   TransactionResult,
   WatchHandler,
 } from './port';
+
+// The cluster's own metadata in it.
+export {
+  clusterCodec,
+  clusterKey,
+  nodeCodec,
+  nodeKey,
+  nodesPrefix,
+  oracleCodec,
+  oracleKey,
+  placementCodec,
+  placementKey,
+  placementPrefix,
+  prefixRange,
+  RESERVED_PREFIX,
+  SERVICES,
+  type ClusterRecord,
+  type MetadataCodec,
+  type NodeRegistration,
+  type OracleRecord,
+  type PlacedReplica,
+  type Service,
+  type ShardPlacement,
+} from './metadata';
+export { RangeMirror } from './range-mirror';
+export { NodeDirectory, Registration, REGISTRATION_TTL_SECONDS } from './registry';
+export { PlacementView, type FoundedCluster } from './placement';
+
+// Doubles for specs.
+export { MemoryCoordination, type CallFate, type CallName } from './memory-coordination';
+export { ManualTime } from './manual-time';
