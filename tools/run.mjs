@@ -5,8 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-
-const WORKSPACE = path.resolve(import.meta.dirname, '..');
+import { ensureBuilt, WORKSPACE } from './build/ensure.mjs';
 
 /** What each program needs built, and the file that then runs. */
 const PROGRAMS = {
@@ -25,10 +24,13 @@ if (program === undefined) {
 
 if (!installed()) {
   process.stderr.write('installing the packages of package-lock.json …\n');
-  step('npm', ['ci']);
+  const { status } = spawnSync('npm', ['ci'], { cwd: WORKSPACE, stdio: ['ignore', 2, 2] });
+  if (status !== 0) {
+    process.stderr.write('error: npm ci failed (see above)\n');
+    process.exit(1);
+  }
 }
-step(process.execPath, ['tools/contracts/generate.mjs']);
-step(process.execPath, ['tools/build/build.mjs', ...program.build]);
+ensureBuilt(program.build);
 run(program.main, args);
 
 /** Whether node_modules holds what package-lock.json says: npm leaves its own copy of the lockfile there. */
@@ -42,14 +44,6 @@ function installed() {
     if (present[folder] === undefined) return entry.optional === true; // Another platform's binary.
     return present[folder].version === entry.version && present[folder].integrity === entry.integrity;
   });
-}
-
-/** Runs a preparation to its end; its output goes to stderr, so that stdout is the program's alone. */
-function step(command, commandArgs) {
-  const { status } = spawnSync(command, commandArgs, { cwd: WORKSPACE, stdio: ['ignore', 2, 2] });
-  if (status === 0) return;
-  process.stderr.write(`${command} ${commandArgs.join(' ')} failed; see above\n`);
-  process.exit(1);
 }
 
 /** Runs the program in this one's place: signals go through, its exit code is ours. */

@@ -1,0 +1,9 @@
+'use strict';
+// End-to-end tests: real processes, sockets and disks. They use the bundles in dist/, so `npm test` or `npx nx run-many -t build` comes first.
+module.exports = {
+  ...require('./jest.preset.cjs'),
+  rootDir: __dirname,
+  testMatch: ['**/e2e/**/*.e2e.spec.ts'],
+  testPathIgnorePatterns: ['/node_modules/'],
+  testTimeout: 120_000,
+};
