@@ -16,7 +16,13 @@ import type { CoordinationEntry } from './port';
  */
 export const RESERVED_PREFIX = Buffer.from('\0synod/');
 
-export const SERVICES = ['consensus', 'storage-shard', 'txn-coordinator', 'mapreduce-master', 'mapreduce-worker'] as const;
+export const SERVICES = [
+  'consensus',
+  'storage-shard',
+  'txn-coordinator',
+  'mapreduce-master',
+  'mapreduce-worker',
+] as const;
 export type Service = (typeof SERVICES)[number];
 
 /** What the cluster decided when it was founded. Invariant `founding-is-written-once`. */
@@ -136,7 +142,13 @@ export const placementCodec: MetadataCodec<ShardPlacement> = codec(
 
 /** A bound exceeds 2^53: a string of decimal digits in JSON. */
 export const oracleCodec: MetadataCodec<OracleRecord> = codec(
-  z.object({ holder: name, bound: z.string().regex(/^\d{1,20}$/).transform(BigInt) }),
+  z.object({
+    holder: name,
+    bound: z
+      .string()
+      .regex(/^\d{1,20}$/)
+      .transform(BigInt),
+  }),
 );
 
 function reserved(rest: string): Buffer {

@@ -12,7 +12,11 @@ function bench() {
 }
 
 const cluster = { clusterId: 'c', shardCount: 2, hash: 'murmur3' };
-const placement = (shard: number) => ({ shard, version: 1, members: [{ replicaId: 1, nodeId: 's1', incarnation: 'aa' }] });
+const placement = (shard: number) => ({
+  shard,
+  version: 1,
+  members: [{ replicaId: 1, nodeId: 's1', incarnation: 'aa' }],
+});
 
 describe('PlacementView', () => {
   it('is founded only once the record and every placement are there', async () => {

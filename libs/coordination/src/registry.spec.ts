@@ -47,19 +47,22 @@ describe('Registration', () => {
     expect(coordination.get(nodeKey('storage-shard', 's1'))?.lease).toBe(coordination.liveLeases[0]);
   });
 
-  it.each(['lost-request', 'lost-reply'] as const)('gets there although the first two calls of each kind end as %s', async (fate) => {
-    const { coordination, time, ports } = bench();
-    const calls = new Map<CallName, number>();
-    coordination.fate = (call) => {
-      const before = calls.get(call) ?? 0;
-      calls.set(call, before + 1);
-      return before < 2 ? fate : 'answered';
-    };
-    const registration = new Registration(ports, s1);
-    registration.start();
-    await time.advance(10_000_000);
-    expect(registration.registered).toBe(true);
-  });
+  it.each(['lost-request', 'lost-reply'] as const)(
+    'gets there although the first two calls of each kind end as %s',
+    async (fate) => {
+      const { coordination, time, ports } = bench();
+      const calls = new Map<CallName, number>();
+      coordination.fate = (call) => {
+        const before = calls.get(call) ?? 0;
+        calls.set(call, before + 1);
+        return before < 2 ? fate : 'answered';
+      };
+      const registration = new Registration(ports, s1);
+      registration.start();
+      await time.advance(10_000_000);
+      expect(registration.registered).toBe(true);
+    },
+  );
 
   it('waits while another data folder holds the node id, and takes it once that one is gone', async () => {
     const { coordination, time, ports } = bench();

@@ -131,7 +131,9 @@ export class NodeDirectory {
     return this.mirror
       .entries()
       .map((entry) => this.read(entry))
-      .filter((node): node is NodeRegistration => node !== undefined && (service === undefined || node.service === service));
+      .filter(
+        (node): node is NodeRegistration => node !== undefined && (service === undefined || node.service === service),
+      );
   }
 
   find(service: Service, nodeId: string): NodeRegistration | undefined {
