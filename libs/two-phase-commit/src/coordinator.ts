@@ -86,6 +86,8 @@ const OVERTAKEN: Cause = {
  */
 export class Coordinator {
   private state: State = { phase: 'idle' };
+  /** Voted no: nothing of the attempt is there, so nothing is resolved there. */
+  private readonly without = new Set<ShardId>();
   private replied = false;
   private retries = 0;
 
@@ -123,10 +125,14 @@ export class Coordinator {
   private start(): CoordinatorEffect[] {
     if (this.state.phase !== 'idle') return [];
     this.state = { phase: 'preparing', votes: new Map() };
+    const kind = this.onePhase ? 'commit-one-phase' : 'prepare';
+    return this.work.participants.map((shard) => ({ kind, shard }));
+  }
+
+  /** The anchor alone: it votes and decides in one log entry. */
+  private get onePhase(): boolean {
     const { participants, txn } = this.work;
-    const [only] = participants;
-    if (participants.length === 1 && only === txn.anchor) return [{ kind: 'commit-one-phase', shard: only }];
-    return participants.map((shard) => ({ kind: 'prepare', shard }));
+    return participants.length === 1 && participants[0] === txn.anchor;
   }
 
   private voted(shard: ShardId, vote: Vote): CoordinatorEffect[] {
@@ -136,6 +142,7 @@ export class Coordinator {
         this.state.votes.set(shard, vote.prepTs);
         return this.count(this.state.votes);
       case 'no':
+        this.without.add(shard);
         return this.abort({ conflict: true, reason: vote.reason });
       case 'unreachable':
         // Not even in one phase is this an abort by itself: only the record can tell.
@@ -171,10 +178,11 @@ export class Coordinator {
   private finish(outcome: Decision, cause: Cause): CoordinatorEffect[] {
     if (fateOf(this.work.attempt, outcome) === 'undecided') return []; // About an attempt before this one.
     const effects = this.reply({ kind: 'outcome', outcome, ...causeOf(outcome, cause) });
-    const { participants } = this.work;
+    const holders = this.onePhase ? [] : this.work.participants.filter((shard) => !this.without.has(shard));
     this.retries = 0;
-    this.state = { phase: 'resolving', outcome, waiting: new Set(participants), failed: new Set() };
-    return [...effects, ...participants.map((shard) => ({ kind: 'resolve', shard, outcome }) as const)];
+    this.state = { phase: 'resolving', outcome, waiting: new Set(holders), failed: new Set() };
+    for (const shard of holders) effects.push({ kind: 'resolve', shard, outcome });
+    return holders.length === 0 ? [...effects, ...this.end()] : effects;
   }
 
   private decideFailed(reason: string): CoordinatorEffect[] {
@@ -184,17 +192,14 @@ export class Coordinator {
       this.state = { ...this.state, failed: true };
       return [];
     }
-    this.state = { phase: 'finished' };
-    return [...this.reply({ kind: 'unknown', reason }), { kind: 'finished' }];
+    return [...this.reply({ kind: 'unknown', reason }), ...this.end()];
   }
 
   private resolved(shard: ShardId): CoordinatorEffect[] {
     if (this.state.phase !== 'resolving') return [];
     this.state.waiting.delete(shard);
     this.state.failed.delete(shard);
-    if (this.state.waiting.size > 0) return [];
-    this.state = { phase: 'finished' };
-    return [{ kind: 'finished' }];
+    return this.state.waiting.size > 0 ? [] : this.end();
   }
 
   private resolveFailed(shard: ShardId): CoordinatorEffect[] {
@@ -235,13 +240,15 @@ export class Coordinator {
   private resolveAgain(state: State & { phase: 'resolving' }): CoordinatorEffect[] {
     if (state.failed.size === 0) return [];
     this.retries++;
-    if (this.retries > this.retriesMax) {
-      this.state = { phase: 'finished' };
-      return [{ kind: 'finished' }];
-    }
+    if (this.retries > this.retriesMax) return this.end();
     const again = [...state.failed];
     state.failed.clear();
     return again.map((shard) => ({ kind: 'resolve', shard, outcome: state.outcome }));
+  }
+
+  private end(): CoordinatorEffect[] {
+    this.state = { phase: 'finished' };
+    return [{ kind: 'finished' }];
   }
 
   private reply(reply: Reply): CoordinatorEffect[] {
