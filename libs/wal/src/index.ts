@@ -1,1 +1,2 @@
-export {};
+export { Wal, type WalOptions } from './wal';
+export type { ReplayedRecord, WalRecord } from './record';
