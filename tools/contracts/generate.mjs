@@ -4,11 +4,20 @@
 //   node tools/contracts/generate.mjs [--force]
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { buf, PROTOS, WORKSPACE } from './buf.mjs';
-import { describeTypes } from './type-index.mjs';
+import { typeIndex } from './type-index.mjs';
 
 const require = createRequire(import.meta.url);
 const GEN = path.join(WORKSPACE, 'libs/contracts/src/gen');
@@ -32,7 +41,8 @@ function generate() {
   try {
     writeTypes(fresh);
     const root = loadSchema();
-    writeFileSync(path.join(fresh, 'types.ts'), describeTypes(root, fresh));
+    mkdirSync(path.join(fresh, 'packages'));
+    for (const [name, text] of typeIndex(root)) writeFileSync(path.join(fresh, name), text);
     writeFileSync(path.join(fresh, 'schema.ts'), schemaModule(root));
     replaceTree(fresh, GEN);
     writeFileSync(STAMP, stamp);
@@ -68,13 +78,9 @@ function writeTypes(folder) {
 /** The parsed protos, names in camel case as in the types. */
 function loadSchema() {
   const { Root } = require('protobufjs');
-  const { addCommonProtos } = require('@grpc/proto-loader/build/src/util.js');
-  addCommonProtos();
+  require('@grpc/proto-loader'); // Makes google/protobuf/*.proto known to protobufjs.
   const root = new Root();
-  root.resolvePath = (origin, target) => {
-    const own = path.join(PROTOS, path.relative(PROTOS, path.resolve(PROTOS, target)));
-    return existsSync(own) ? own : target;
-  };
+  root.resolvePath = (_importer, name) => (name.startsWith('google/protobuf/') ? name : path.join(PROTOS, name));
   root.loadSync(protoNames());
   return root.resolveAll();
 }
@@ -104,7 +110,11 @@ function filesBelow(folder, suffix) {
 
 function stampOf(files) {
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${path.relative(WORKSPACE, file)}\0`).update(readFileSync(file)).update('\0');
+  for (const file of files)
+    hash
+      .update(`${path.relative(WORKSPACE, file)}\0`)
+      .update(readFileSync(file))
+      .update('\0');
   return hash.digest('hex');
 }
 
