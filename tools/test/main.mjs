@@ -44,7 +44,9 @@ async function jest(name, args) {
   const { code, output } = await run(bin('jest'), ['--json', `--outputFile=${report}`, '--ci', ...args]);
   const notRun = [...output.matchAll(/^\s*(not run: .+)$/gm)].map((match) => match[1]);
   try {
-    const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, success } = JSON.parse(readFileSync(report, 'utf8'));
+    const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, success } = JSON.parse(
+      readFileSync(report, 'utf8'),
+    );
     const failed = numFailedTests + numRuntimeErrorTestSuites;
     return { passed: numPassedTests, failed: success ? failed : Math.max(1, failed), notRun };
   } catch {
@@ -54,7 +56,11 @@ async function jest(name, args) {
 
 /** A stage of the simulator, which ends with its own counts. */
 async function simulator(args) {
-  const { code, output } = await run(process.execPath, ['--enable-source-maps', 'dist/tools/simulator/main.js', ...args]);
+  const { code, output } = await run(process.execPath, [
+    '--enable-source-maps',
+    'dist/tools/simulator/main.js',
+    ...args,
+  ]);
   const counts = /^(\d+) passed, (\d+) failed$/m.exec(output);
   if (counts === null) return { passed: 0, failed: 1, notRun: [] };
   const failed = Number(counts[2]);
@@ -90,7 +96,9 @@ for (const [name, stage] of Object.entries(STAGES)) {
   total.failed += failed;
   total.notRun.push(...notRun);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-  summary.push(`${name.padEnd(12)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${seconds.padStart(5)} s`);
+  summary.push(
+    `${name.padEnd(12)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${seconds.padStart(5)} s`,
+  );
 }
 rmSync(scratch, { recursive: true, force: true });
 
