@@ -1,0 +1,59 @@
+/**
+ * What the coordination API refuses, with the exact status and text of etcd: its clients compare the strings.
+ * Source: etcd, api/v3rpc/rpctypes/error.go. Unlike in the rest of Synod, UNAVAILABLE here may have taken effect.
+ */
+export const ETCD_ERRORS = {
+  'empty-key': ['INVALID_ARGUMENT', 'key is not provided'],
+  'key-not-found': ['INVALID_ARGUMENT', 'key not found'],
+  'value-provided': ['INVALID_ARGUMENT', 'value is provided'],
+  'lease-provided': ['INVALID_ARGUMENT', 'lease is provided'],
+  'too-many-operations': ['INVALID_ARGUMENT', 'too many operations in txn request'],
+  'duplicate-key': ['INVALID_ARGUMENT', 'duplicate key given in txn request'],
+  'invalid-sort-option': ['INVALID_ARGUMENT', 'invalid sort option'],
+  'request-too-large': ['INVALID_ARGUMENT', 'request is too large'],
+  'compacted': ['OUT_OF_RANGE', 'mvcc: required revision has been compacted'],
+  'future-revision': ['OUT_OF_RANGE', 'mvcc: required revision is a future revision'],
+  'lease-ttl-too-large': ['OUT_OF_RANGE', 'too large lease TTL'],
+  'lease-not-found': ['NOT_FOUND', 'requested lease not found'],
+  'lease-exists': ['FAILED_PRECONDITION', 'lease already exists'],
+  'member-not-found': ['NOT_FOUND', 'member not found'],
+  'too-many-requests': ['RESOURCE_EXHAUSTED', 'too many requests'],
+  'permission-denied': ['PERMISSION_DENIED', 'permission denied'],
+  'auth-not-enabled': ['FAILED_PRECONDITION', 'authentication is not enabled'],
+  'no-leader': ['UNAVAILABLE', 'no leader'],
+  'leader-changed': ['UNAVAILABLE', 'leader changed'],
+  'not-leader': ['FAILED_PRECONDITION', 'not leader'],
+  'stopped': ['UNAVAILABLE', 'server stopped'],
+  'timed-out': ['UNAVAILABLE', 'request timed out'],
+  'timed-out-leader-failed': ['UNAVAILABLE', 'request timed out, possibly due to previous leader failure'],
+  'timed-out-connection-lost': ['UNAVAILABLE', 'request timed out, possibly due to connection lost'],
+  'unhealthy': ['UNAVAILABLE', 'unhealthy cluster'],
+} as const satisfies Record<string, readonly [EtcdStatus, string]>;
+
+/** The gRPC status names that occur in the table. */
+export type EtcdStatus =
+  | 'INVALID_ARGUMENT'
+  | 'OUT_OF_RANGE'
+  | 'NOT_FOUND'
+  | 'FAILED_PRECONDITION'
+  | 'RESOURCE_EXHAUSTED'
+  | 'PERMISSION_DENIED'
+  | 'UNAVAILABLE';
+
+export type EtcdErrorName = keyof typeof ETCD_ERRORS;
+
+/** A request of the coordination API that was refused or could not be finished. */
+export class EtcdError extends Error {
+  constructor(readonly code: EtcdErrorName) {
+    super(`etcdserver: ${ETCD_ERRORS[code][1]}`);
+    this.name = 'EtcdError';
+  }
+
+  get status(): EtcdStatus {
+    return ETCD_ERRORS[this.code][0];
+  }
+}
+
+export function isEtcdErrorName(name: string): name is EtcdErrorName {
+  return Object.hasOwn(ETCD_ERRORS, name);
+}

@@ -1,0 +1,229 @@
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { ByteReader, ByteWriter } from './bytes';
+import type { KeyValue, LeaseId, Revision } from './requests';
+import type { VersionPlace } from './results';
+import { prefixEnd, type Span } from './span';
+
+/** The newest version of a key, without its value. `version` 0 marks a deletion that history still needs. */
+export interface Latest {
+  readonly place: VersionPlace;
+  readonly createRevision: Revision;
+  readonly version: bigint;
+  readonly lease: LeaseId;
+}
+
+/** One version of one key, kept by the revision that made it. `version` 0 marks a deletion. */
+export interface Version {
+  readonly place: VersionPlace;
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly createRevision: Revision;
+  readonly version: bigint;
+  readonly lease: LeaseId;
+  /** The version that this one replaced; undefined at the first. It may have been compacted away. */
+  readonly previous: VersionPlace | undefined;
+}
+
+/** The store's counters. */
+export interface Meta {
+  readonly revision: Revision;
+  /** States before this revision are gone; −1 before the first compaction. */
+  readonly compacted: Revision;
+  /** Everything a compaction had to remove before this place is removed. */
+  readonly removedBefore: VersionPlace;
+}
+
+const NEW_STORE: Meta = { revision: 1n, compacted: -1n, removedBefore: { revision: 0n, sub: 0 } };
+const META = Buffer.from('m');
+const LATEST = Buffer.from('k');
+const VERSION = Buffer.from('v');
+const LEASE = Buffer.from('l');
+const ATTACHED = Buffer.from('a');
+
+/**
+ * How the coordination store lies in the ordered store of a node. Below the group's prefix:
+ *
+ * | key | value |
+ * | --- | --- |
+ * | `m` | `Meta` |
+ * | `k` key | `Latest`: what a range of the present walks |
+ * | `v` revision, sub | `Version`: the history in the order it was made, each value once |
+ * | `l` lease | its time to live |
+ * | `a` lease, key | nothing: the keys a lease holds |
+ *
+ * A version names the one it replaced, so a past state is found by walking back from the present, and compaction is one walk over
+ * the history in order. (etcd keeps an index of all revisions of a key in memory instead: mvcc/key_index.go.)
+ */
+export class KeySpace {
+  private readonly metaKey: Buffer;
+
+  constructor(private readonly prefix: Buffer) {
+    this.metaKey = Buffer.concat([prefix, META]);
+  }
+
+  meta(reader: StoreReader): Meta {
+    const bytes = reader.get(this.metaKey);
+    if (bytes === undefined) return NEW_STORE;
+    const fields = new ByteReader(bytes);
+    return { revision: fields.int64(), compacted: fields.int64(), removedBefore: readPlace(fields) };
+  }
+
+  setMeta(transaction: StoreTransaction, meta: Meta): void {
+    const fields = new ByteWriter().int64(meta.revision).int64(meta.compacted);
+    transaction.put(this.metaKey, writePlace(fields, meta.removedBefore).finish());
+  }
+
+  latest(reader: StoreReader, key: Buffer): Latest | undefined {
+    const bytes = reader.get(this.at(LATEST, key));
+    return bytes === undefined ? undefined : decodeLatest(bytes);
+  }
+
+  /** The newest version of every key of a span in key order, deletions included. */
+  *latestIn(reader: StoreReader, span: Span): Generator<{ readonly key: Buffer; readonly latest: Latest }> {
+    if (span.end !== undefined && Buffer.compare(span.start, span.end) >= 0) return;
+    const end = span.end === undefined ? this.after(LATEST) : this.at(LATEST, span.end);
+    const skip = this.prefix.length + LATEST.length;
+    for (const { key, value } of reader.range({ start: this.at(LATEST, span.start), end })) {
+      yield { key: key.subarray(skip), latest: decodeLatest(value) };
+    }
+  }
+
+  removeLatest(transaction: StoreTransaction, key: Buffer): void {
+    transaction.remove(this.at(LATEST, key));
+  }
+
+  version(reader: StoreReader, place: VersionPlace): Version | undefined {
+    const bytes = reader.get(this.versionKey(place));
+    return bytes === undefined ? undefined : decodeVersion(place, bytes);
+  }
+
+  /** The history from `start` on, in the order it was made. */
+  *versionsFrom(reader: StoreReader, start: VersionPlace): Generator<Version> {
+    for (const { key, value } of reader.range({ start: this.versionKey(start), end: this.after(VERSION) })) {
+      const at = this.prefix.length + VERSION.length;
+      yield decodeVersion({ revision: key.readBigInt64BE(at), sub: key.readUInt32BE(at + 8) }, value);
+    }
+  }
+
+  /** Adds a version to the history and makes it the newest of its key. */
+  addVersion(transaction: StoreTransaction, version: Version): void {
+    transaction.put(this.versionKey(version.place), encodeVersion(version));
+    transaction.put(this.at(LATEST, version.key), encodeLatest(version));
+  }
+
+  removeVersion(transaction: StoreTransaction, place: VersionPlace): void {
+    transaction.remove(this.versionKey(place));
+  }
+
+  /** @returns its time to live in seconds; undefined if there is no such lease */
+  lease(reader: StoreReader, id: LeaseId): bigint | undefined {
+    return reader.get(this.at(LEASE, int64(id)))?.readBigInt64BE(0);
+  }
+
+  *leases(reader: StoreReader): Generator<{ readonly id: LeaseId; readonly ttlSeconds: bigint }> {
+    const skip = this.prefix.length + LEASE.length;
+    for (const { key, value } of reader.range({ start: this.at(LEASE, NOTHING), end: this.after(LEASE) })) {
+      yield { id: key.readBigInt64BE(skip), ttlSeconds: value.readBigInt64BE(0) };
+    }
+  }
+
+  addLease(transaction: StoreTransaction, id: LeaseId, ttlSeconds: bigint): void {
+    transaction.put(this.at(LEASE, int64(id)), int64(ttlSeconds));
+  }
+
+  removeLease(transaction: StoreTransaction, id: LeaseId): void {
+    transaction.remove(this.at(LEASE, int64(id)));
+  }
+
+  /** The keys that a lease holds, in key order. */
+  attachedKeys(reader: StoreReader, id: LeaseId): Buffer[] {
+    const start = this.at(ATTACHED, int64(id));
+    return [...reader.range({ start, end: prefixEnd(start) })].map(({ key }) => key.subarray(start.length));
+  }
+
+  attach(transaction: StoreTransaction, id: LeaseId, key: Buffer): void {
+    transaction.put(this.at(ATTACHED, int64(id), key), NOTHING);
+  }
+
+  detach(transaction: StoreTransaction, id: LeaseId, key: Buffer): void {
+    transaction.remove(this.at(ATTACHED, int64(id), key));
+  }
+
+  private versionKey(place: VersionPlace): Buffer {
+    const bytes = Buffer.allocUnsafe(12);
+    bytes.writeBigInt64BE(place.revision, 0);
+    bytes.writeUInt32BE(place.sub, 8);
+    return this.at(VERSION, bytes);
+  }
+
+  private at(...parts: Buffer[]): Buffer {
+    return Buffer.concat([this.prefix, ...parts]);
+  }
+
+  /** The end of everything of one kind. */
+  private after(kind: Buffer): Buffer {
+    return this.at(Buffer.from([(kind[0] ?? 0) + 1]));
+  }
+}
+
+/** Longer keys are refused, so that every key of ours stays inside the store's own limit of 1,900 bytes. */
+export const KEY_BYTES_MAX = 1536;
+
+const NOTHING = Buffer.alloc(0);
+
+/** A version as an entry of a range. */
+export function entryOf(version: Version): KeyValue {
+  return {
+    key: version.key,
+    value: version.value,
+    createRevision: version.createRevision,
+    modRevision: version.place.revision,
+    version: version.version,
+    lease: version.lease,
+  };
+}
+
+function int64(value: bigint): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigInt64BE(value);
+  return bytes;
+}
+
+function writePlace(fields: ByteWriter, place: VersionPlace): ByteWriter {
+  return fields.int64(place.revision).varint(place.sub);
+}
+
+function readPlace(fields: ByteReader): VersionPlace {
+  return { revision: fields.int64(), sub: fields.varint() };
+}
+
+function encodeLatest(latest: Latest): Buffer {
+  const fields = writePlace(new ByteWriter(), latest.place);
+  return fields.int64(latest.createRevision).int64(latest.version).int64(latest.lease).finish();
+}
+
+function decodeLatest(bytes: Buffer): Latest {
+  const fields = new ByteReader(bytes);
+  const place = readPlace(fields);
+  return { place, createRevision: fields.int64(), version: fields.int64(), lease: fields.int64() };
+}
+
+function encodeVersion(version: Version): Buffer {
+  const fields = writePlace(new ByteWriter(), version.previous ?? { revision: 0n, sub: 0 });
+  fields.int64(version.createRevision).int64(version.version).int64(version.lease);
+  return fields.blob(version.key).blob(version.value).finish();
+}
+
+function decodeVersion(place: VersionPlace, bytes: Buffer): Version {
+  const fields = new ByteReader(bytes);
+  const previous = readPlace(fields);
+  return {
+    place,
+    previous: previous.revision === 0n ? undefined : previous,
+    createRevision: fields.int64(),
+    version: fields.int64(),
+    lease: fields.int64(),
+    key: fields.blob(),
+    value: fields.blob(),
+  };
+}

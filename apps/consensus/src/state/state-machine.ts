@@ -1,0 +1,107 @@
+import { unreachable } from '@synod/invariant';
+import type { Position, StateMachine } from '@synod/replication';
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { decodeCommand } from './command-codec';
+import { compact, compactStep } from './compaction';
+import { deleteRange } from './delete';
+import { KeySpace } from './key-space';
+import { grantLease, revokeLease } from './lease';
+import { put, refusePut } from './put';
+import type { Command, LeaseId, TxnRequest } from './requests';
+import type { ApplyResult, Change } from './results';
+import { RevisionWriter } from './revision-writer';
+import { choosePath, refusePath, runPath } from './txn';
+
+/** What the commands of one store transaction did, for those who wait for it on this node. */
+export interface Applied {
+  /** The log position of the last command among them. */
+  readonly position: Position;
+  /** In revision order, none missing. */
+  readonly changes: readonly Change[];
+  /** In log order. */
+  readonly leases: readonly LeaseChange[];
+}
+
+export type LeaseChange =
+  | { readonly kind: 'granted'; readonly id: LeaseId; readonly ttlSeconds: bigint }
+  | { readonly kind: 'revoked'; readonly id: LeaseId };
+
+/**
+ * The replicated state of the coordination service: etcd's data model, as a function of the log. Keys have versions; every change
+ * gets the next revision; past revisions can be read and watched until they are compacted.
+ * Source: the etcd v3 API guarantees and, for what they leave open, the behaviour of etcd's server/etcdserver/apply.
+ */
+export class EtcdStateMachine implements StateMachine<ApplyResult> {
+  readonly keySpace: KeySpace;
+  private changes: Change[] = [];
+  private leases: LeaseChange[] = [];
+  private position: Position = { instance: 0, index: 0 };
+
+  /**
+   * @param prefix of every key this group keeps in the store
+   * @param applied is told after each transaction, before any proposer hears of its result
+   */
+  constructor(
+    prefix: Buffer,
+    private readonly applied: (applied: Applied, store: StoreReader) => void = () => undefined,
+  ) {
+    this.keySpace = new KeySpace(prefix);
+  }
+
+  apply(transaction: StoreTransaction, bytes: Uint8Array, position: Position): ApplyResult {
+    const result = this.run(transaction, decodeCommand(bytes));
+    this.position = position;
+    return result;
+  }
+
+  committed(store: StoreReader): void {
+    const { position, changes, leases } = this;
+    this.changes = [];
+    this.leases = [];
+    this.applied({ position, changes, leases }, store);
+  }
+
+  private run(transaction: StoreTransaction, command: Command): ApplyResult {
+    switch (command.kind) {
+      case 'put':
+        return this.write(transaction, (writer) => {
+          const error = refusePut(writer, command);
+          return error === undefined ? put(writer, command) : { kind: 'refused', revision: writer.revision, error };
+        });
+      case 'delete-range':
+        return this.write(transaction, (writer) => deleteRange(writer, command));
+      case 'txn':
+        return this.write(transaction, (writer) => runTxn(writer, command));
+      case 'lease-revoke':
+        return this.noteLease(this.write(transaction, (writer) => revokeLease(writer, command.id)), command.id);
+      case 'lease-grant':
+        return this.noteLease(grantLease(this.keySpace, transaction, command.id, command.ttlSeconds), command.id);
+      case 'compact':
+        return compact(this.keySpace, transaction, command.revision);
+      case 'compact-step':
+        return compactStep(this.keySpace, transaction, command.events);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  private write(transaction: StoreTransaction, work: (writer: RevisionWriter) => ApplyResult): ApplyResult {
+    const writer = new RevisionWriter(this.keySpace, transaction);
+    const result = work(writer);
+    const change = writer.finish();
+    if (change !== undefined) this.changes.push(change);
+    return result;
+  }
+
+  private noteLease(result: ApplyResult, id: LeaseId): ApplyResult {
+    if (result.kind === 'lease-granted') this.leases.push({ kind: 'granted', id, ttlSeconds: result.ttlSeconds });
+    if (result.kind === 'lease-revoked') this.leases.push({ kind: 'revoked', id });
+    return result;
+  }
+}
+
+function runTxn(writer: RevisionWriter, request: TxnRequest): ApplyResult {
+  const path = choosePath(writer.keySpace, writer.transaction, request);
+  const error = refusePath(writer, path);
+  return error === undefined ? runPath(writer, path) : { kind: 'refused', revision: writer.revision, error };
+}
