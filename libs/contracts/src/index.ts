@@ -12,3 +12,4 @@ export {
 } from './service-definition';
 // The files themselves, for reflection.
 export { fileDescriptors, type FileDescriptor } from './file-descriptors';
+export { required } from './required';

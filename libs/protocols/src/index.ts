@@ -14,3 +14,16 @@ export type {
 export type { RemoteError, Row, StorageRequest, StorageResponse } from './storage';
 export type { TimestampRequest, TimestampResponse } from './oracle';
 export type { CoordinatorRequest, CoordinatorResponse } from './coordinator';
+export { storageProtocol, type StorageProtocol } from './storage-codec';
+export { oracleProtocol, type OracleProtocol } from './oracle-codec';
+export { coordinatorProtocol, type CoordinatorProtocol } from './coordinator-codec';
+// The streams themselves.
+export {
+  remoteError,
+  RequestStream,
+  serveRequests,
+  thrownError,
+  type ErrorResponse,
+  type Numbered,
+  type RequestProtocol,
+} from './request-stream';

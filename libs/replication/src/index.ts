@@ -11,3 +11,13 @@ export type {
   ProposeResult,
   StateMachine,
 } from './api';
+export {
+  DEFAULT_TIMES,
+  ReplicaHost,
+  type ReplicaHostOptions,
+  type ReplicaHostPorts,
+  type ReplicationObserver,
+  type ReplicationTimes,
+} from './replica-host';
+export type { Identity } from './peer-link';
+export { peerProtocol } from './peer-codec';
