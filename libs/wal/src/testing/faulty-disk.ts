@@ -1,0 +1,168 @@
+import type { Disk, DiskFile } from '@synod/runtime';
+
+/** What a power cut leaves of a piece of a file that was written and not synced. */
+export type Survival = (piece: number) => boolean;
+
+interface Contents {
+  live: Buffer;
+  durable: Buffer;
+}
+
+/** Disks tear writes at their sectors; small ones here, so that every batch has several. */
+const PIECE_BYTES = 16;
+
+/**
+ * A disk in memory that can lose power at any byte written, tear unsynced writes, forget names that were not synced, and fail
+ * single calls. For specs of the log; knows no folders but by the names of their files.
+ */
+export class FaultyDisk implements Disk {
+  private live = new Map<string, Contents>();
+  private durable = new Map<string, Contents>();
+  private cut = false;
+  bytesWritten = 0;
+  writes = 0;
+  syncs = 0;
+  /** Power goes once this many bytes were written: the rest of that write, and every later call, never happens. */
+  powerFailsAtByte = Infinity;
+  /** Makes one kind of call fail from now on. */
+  failing: { readonly call: 'write' | 'sync' | 'syncDirectory'; readonly code: string } | undefined;
+
+  /** The disk as the next start finds it. */
+  afterPowerCut(survives: Survival): FaultyDisk {
+    const next = new FaultyDisk();
+    let piece = 0;
+    for (const [name, contents] of this.live) {
+      const isNamed = this.durable.get(name) === contents || survives(piece++);
+      if (!isNamed) continue;
+      const left = Buffer.alloc(contents.live.length);
+      left.set(contents.durable.subarray(0, left.length));
+      let size = contents.durable.length;
+      for (let at = 0; at < left.length; at += PIECE_BYTES) {
+        const now = contents.live.subarray(at, at + PIECE_BYTES);
+        if (now.equals(contents.durable.subarray(at, at + PIECE_BYTES)) || !survives(piece++)) continue;
+        left.set(now, at);
+        size = Math.max(size, at + now.length);
+      }
+      const kept = left.subarray(0, size);
+      next.put(name, kept);
+    }
+    return next;
+  }
+
+  names(): string[] {
+    return [...this.live.keys()].sort();
+  }
+
+  contents(name: string): Buffer {
+    return Buffer.from(this.find(name).live);
+  }
+
+  /** Sets a file's bytes, durably. */
+  put(name: string, bytes: Uint8Array): void {
+    const contents = { live: Buffer.from(bytes), durable: Buffer.from(bytes) };
+    this.live.set(name, contents);
+    this.durable.set(name, contents);
+  }
+
+  delete(name: string): void {
+    this.live.delete(name);
+    this.durable.delete(name);
+  }
+
+  /** Another disk with the same bytes. */
+  copy(): FaultyDisk {
+    const next = new FaultyDisk();
+    for (const name of this.live.keys()) next.put(name, this.contents(name));
+    return next;
+  }
+
+  async open(name: string, options: { readonly create?: boolean } = {}): Promise<DiskFile> {
+    await this.power();
+    if (options.create === true && !this.live.has(name)) {
+      this.live.set(name, { live: Buffer.alloc(0), durable: Buffer.alloc(0) });
+    }
+    return this.file(this.find(name));
+  }
+
+  async list(folder: string): Promise<string[]> {
+    await this.power();
+    return this.names().flatMap((name) => (name.startsWith(`${folder}/`) ? [name.slice(folder.length + 1)] : []));
+  }
+
+  makeFolder(): Promise<void> {
+    return this.power();
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.power();
+    this.live.delete(name);
+  }
+
+  rename(): Promise<void> {
+    return Promise.reject(new Error('the log renames nothing'));
+  }
+
+  async syncDirectory(folder: string): Promise<void> {
+    await this.power();
+    this.failIfAsked('syncDirectory');
+    const inside = (name: string): boolean => name.startsWith(`${folder}/`);
+    for (const name of this.durable.keys()) if (inside(name)) this.durable.delete(name);
+    for (const [name, contents] of this.live) if (inside(name)) this.durable.set(name, contents);
+  }
+
+  private file(contents: Contents): DiskFile {
+    return {
+      size: async () => {
+        await this.power();
+        return contents.live.length;
+      },
+      read: async (offset, length) => {
+        await this.power();
+        return Buffer.from(contents.live.subarray(offset, offset + length));
+      },
+      write: async (offset, bytes) => {
+        await this.power();
+        this.failIfAsked('write');
+        this.writes += 1;
+        const room = Math.min(bytes.length, this.powerFailsAtByte - this.bytesWritten);
+        const grown = Buffer.alloc(Math.max(contents.live.length, offset + room));
+        grown.set(contents.live);
+        grown.set(bytes.subarray(0, room), offset);
+        contents.live = grown;
+        this.bytesWritten += room;
+        if (room < bytes.length) this.cut = true;
+        await this.power();
+      },
+      truncate: async (size) => {
+        await this.power();
+        const cut = Buffer.alloc(size);
+        cut.set(contents.live.subarray(0, size));
+        contents.live = cut;
+      },
+      sync: async () => {
+        await this.power();
+        this.failIfAsked('sync');
+        this.syncs += 1;
+        contents.durable = Buffer.from(contents.live);
+      },
+      close: () => this.power(),
+    };
+  }
+
+  private find(name: string): Contents {
+    const contents = this.live.get(name);
+    if (contents === undefined) throw Object.assign(new Error(`no such file: ${name}`), { code: 'ENOENT' });
+    return contents;
+  }
+
+  /** Rejects where real power loss would just end the process, so that a test can go on. */
+  private async power(): Promise<void> {
+    await Promise.resolve();
+    if (this.cut) throw new Error('the power is out');
+  }
+
+  private failIfAsked(call: 'write' | 'sync' | 'syncDirectory'): void {
+    if (this.failing?.call !== call) return;
+    throw Object.assign(new Error(`${this.failing.code}: ${call} failed`), { code: this.failing.code });
+  }
+}

@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { FaultyDisk, type Survival } from './testing/faulty-disk';
+import { Wal } from './index';
+
+/** Appends of one to three records each, as `appendIndex.recordIndex` payloads; several are in flight together. */
+function appendsOf(sizes: readonly number[]): string[][] {
+  return sizes.map((size, append) => Array.from({ length: 1 + (size % 3) }, (_, i) => `${append}.${i}`.padEnd(1 + size, '_')));
+}
+
+interface Run {
+  readonly disk: FaultyDisk;
+  readonly acknowledged: number;
+}
+
+/** Plays appends until the power fails; tells how many were acknowledged by then. */
+async function play(appends: readonly string[][], powerFailsAtByte: number, segmentBytes: number, wave: number): Promise<Run> {
+  const disk = new FaultyDisk();
+  disk.powerFailsAtByte = powerFailsAtByte;
+  let acknowledged = 0;
+  try {
+    const wal = await Wal.open({ disk, folder: 'wal', segmentBytes, onRecord: () => undefined });
+    for (let at = 0; at < appends.length; at += wave) {
+      const together = appends.slice(at, at + wave).map(async (texts) => {
+        await wal.append(texts.map((text) => ({ kind: 1, group: 'g', payload: Buffer.from(text) })));
+        acknowledged += 1;
+      });
+      await Promise.all(together);
+    }
+  } catch (error) {
+    if (disk.bytesWritten < powerFailsAtByte) throw error;
+  }
+  return { disk, acknowledged };
+}
+
+async function replayOf(disk: FaultyDisk): Promise<string[]> {
+  const replayed: string[] = [];
+  await Wal.open({ disk, folder: 'wal', onRecord: ({ payload }) => replayed.push(payload.toString()) });
+  return replayed;
+}
+
+/** What survives: a prefix of the appends, all acknowledged ones in it; and again after a second crash in the middle of the start. */
+async function expectPrefix(appends: readonly string[][], { disk, acknowledged }: Run, survives: Survival): Promise<void> {
+  const after = disk.afterPowerCut(survives);
+  const replayed = await replayOf(after.copy());
+  const all = appends.flat();
+  expect(replayed).toEqual(all.slice(0, replayed.length));
+  expect(replayed.length).toBeGreaterThanOrEqual(appends.slice(0, acknowledged).flat().length);
+  after.powerFailsAtByte = 20; // In the header of the segment that the start begins.
+  await expect(replayOf(after)).rejects.toThrow('the power is out');
+  expect(await replayOf(after.afterPowerCut(() => true))).toEqual(replayed);
+}
+
+it('keeps a prefix with everything acknowledged, whichever byte the power fails at', async () => {
+  const appends = appendsOf([5, 40, 12, 90, 3, 61, 30]);
+  const total = (await play(appends, Infinity, 200, 2)).disk.bytesWritten;
+  for (let cutAt = 0; cutAt < total; cutAt += 1) {
+    const run = await play(appends, cutAt, 200, 2);
+    await expectPrefix(appends, run, () => true);
+    await expectPrefix(appends, run, () => false);
+    await expectPrefix(appends, run, (piece) => piece % 2 === 0);
+    await expectPrefix(appends, run, (piece) => piece % 2 === 1);
+  }
+});
+
+it('keeps a prefix with everything acknowledged, whichever pieces of unsynced writes survive', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.nat(120), { minLength: 1, maxLength: 12 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.integer({ min: 100, max: 600 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.infiniteStream(fc.boolean()),
+      async (sizes, share, segmentBytes, wave, survival) => {
+        const appends = appendsOf(sizes);
+        const total = (await play(appends, Infinity, segmentBytes, wave)).disk.bytesWritten;
+        const run = await play(appends, Math.floor(share * total), segmentBytes, wave);
+        const chosen = new Map<number, boolean>();
+        const survives: Survival = (piece) => {
+          if (!chosen.has(piece)) chosen.set(piece, survival.next().value as boolean);
+          return chosen.get(piece) ?? false;
+        };
+        await expectPrefix(appends, run, survives);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+describe('With any one byte harmed', () => {
+  const appends = appendsOf([5, 40, 12, 90, 3, 61, 30]);
+
+  async function withByteHarmed(disk: FaultyDisk, name: string, at: number, mask: number): Promise<string[] | 'corrupt'> {
+    const harmed = disk.copy();
+    const bytes = harmed.contents(name);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ mask, at);
+    harmed.put(name, bytes);
+    try {
+      return await replayOf(harmed);
+    } catch (error) {
+      expect(error).toMatchObject({ kind: 'corrupt', message: expect.stringContaining(name) as string });
+      return 'corrupt';
+    }
+  }
+
+  it('a log that was closed loses nothing silently', async () => {
+    const disk = new FaultyDisk();
+    const wal = await Wal.open({ disk, folder: 'wal', segmentBytes: 200, onRecord: () => undefined });
+    for (const texts of appends) await wal.append(texts.map((text) => ({ kind: 1, group: 'g', payload: Buffer.from(text) })));
+    await wal.close();
+    const closingMarkBytes = 24;
+    for (const name of disk.names()) {
+      const size = disk.contents(name).length;
+      const isLast = name === disk.names().at(-1);
+      for (let at = 0; at < size; at += 1) {
+        const found = await withByteHarmed(disk, name, at, 1 << (at % 8));
+        const inMark = isLast && at >= size - closingMarkBytes;
+        expect(found).toEqual(inMark ? appends.flat() : 'corrupt');
+      }
+    }
+  });
+
+  it('a log that was not closed loses at most its last batch, which may be torn', async () => {
+    const { disk } = await play(appends, Infinity, 10_000, 1);
+    const [name = ''] = disk.names();
+    const bytes = disk.contents(name);
+    const lastBatch = bytes.lastIndexOf('SBt1');
+    for (let at = 0; at < bytes.length; at += 1) {
+      const found = await withByteHarmed(disk, name, at, 0xff);
+      expect(found).toEqual(at < lastBatch ? 'corrupt' : appends.slice(0, -1).flat());
+    }
+  });
+});
