@@ -1,4 +1,4 @@
-import type { StoreTransaction } from '@synod/runtime';
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type { KeySpace, Version } from './key-space';
 import type { Revision } from './requests';
 import type { ApplyResult, VersionPlace } from './results';
@@ -22,6 +22,7 @@ export function compact(keySpace: KeySpace, transaction: StoreTransaction, revis
  */
 export function compactStep(keySpace: KeySpace, transaction: StoreTransaction, limit: number): ApplyResult {
   const meta = keySpace.meta(transaction);
+  if (!compactionPending(keySpace, transaction)) return { kind: 'compact-step', revision: meta.revision, finished: true };
   const page: Version[] = [];
   let next: VersionPlace | undefined;
   for (const version of keySpace.versionsFrom(transaction, meta.removedBefore)) {
@@ -40,8 +41,8 @@ export function compactStep(keySpace: KeySpace, transaction: StoreTransaction, l
 }
 
 /** Whether a compaction has records left to remove. */
-export function compactionPending(keySpace: KeySpace, transaction: StoreTransaction): boolean {
-  const { compacted, removedBefore } = keySpace.meta(transaction);
+export function compactionPending(keySpace: KeySpace, reader: StoreReader): boolean {
+  const { compacted, removedBefore } = keySpace.meta(reader);
   return removedBefore.revision < compacted;
 }
 

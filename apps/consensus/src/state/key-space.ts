@@ -1,8 +1,8 @@
-import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
 import { ByteReader, ByteWriter } from './bytes';
 import type { KeyValue, LeaseId, Revision } from './requests';
 import type { VersionPlace } from './results';
-import { prefixEnd, type Span } from './span';
+import type { Span } from './span';
 
 /** The newest version of a key, without its value. `version` 0 marks a deletion that history still needs. */
 export interface Latest {
@@ -138,7 +138,7 @@ export class KeySpace {
   /** The keys that a lease holds, in key order. */
   attachedKeys(reader: StoreReader, id: LeaseId): Buffer[] {
     const start = this.at(ATTACHED, int64(id));
-    return [...reader.range({ start, end: prefixEnd(start) })].map(({ key }) => key.subarray(start.length));
+    return [...reader.range({ start, end: prefixEnd(start) ?? this.after(ATTACHED) })].map(({ key }) => key.subarray(start.length));
   }
 
   attach(transaction: StoreTransaction, id: LeaseId, key: Buffer): void {

@@ -1,6 +1,6 @@
-import { prefixEnd, type Span } from './span';
+import { prefixRangeEnd, spanOf } from './span';
 
 /** Where the cluster keeps its own metadata: readable by all, written by services only. */
 export const RESERVED_PREFIX = Buffer.from('\0synod/');
 
-export const RESERVED: Span = { start: RESERVED_PREFIX, end: prefixEnd(RESERVED_PREFIX) };
+export const RESERVED = spanOf(RESERVED_PREFIX, prefixRangeEnd(RESERVED_PREFIX));

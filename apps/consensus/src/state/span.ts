@@ -1,3 +1,5 @@
+import { prefixEnd, successor } from '@synod/runtime';
+
 /** Keys in `[start, end)`; to the last key of the store if `end` is absent. */
 export interface Span {
   readonly start: Buffer;
@@ -11,19 +13,14 @@ const FROM_KEY = Buffer.from([0]);
  * byte 0, else the half-open range between them (empty if the end is not above the key).
  */
 export function spanOf(key: Buffer, rangeEnd: Buffer): Span {
-  if (rangeEnd.length === 0) return { start: key, end: Buffer.concat([key, FROM_KEY]) };
+  if (rangeEnd.length === 0) return { start: key, end: successor(key) };
   if (rangeEnd.equals(FROM_KEY)) return { start: key, end: undefined };
   return { start: key, end: rangeEnd };
 }
 
-/** The end of the range of all keys that begin with `prefix`: its successor among strings of no greater length. */
-export function prefixEnd(prefix: Buffer): Buffer {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length--;
-  if (length === 0) return FROM_KEY;
-  const end = Buffer.from(prefix.subarray(0, length));
-  end[length - 1] = (end[length - 1] ?? 0) + 1;
-  return end;
+/** The `range_end` of all keys that begin with `prefix`. */
+export function prefixRangeEnd(prefix: Buffer): Buffer {
+  return prefixEnd(prefix) ?? FROM_KEY;
 }
 
 export function spanIncludes(span: Span, key: Buffer): boolean {

@@ -1,0 +1,126 @@
+import fc from 'fast-check';
+import { decodeCommand, encodeCommand } from './command-codec';
+import { ETCD_ERRORS, isEtcdErrorName } from './errors';
+import type { Command, OperationRequest } from './requests';
+import { decodeResult, encodeResult } from './result-codec';
+import type { ApplyResult, OperationResult } from './results';
+
+const bytes = fc.uint8Array({ maxLength: 300 }).map((each) => Buffer.from(each));
+const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+const flag = fc.boolean();
+
+const put = fc.record({
+  kind: fc.constant('put' as const),
+  key: bytes,
+  value: bytes,
+  lease: int64,
+  previous: flag,
+  ignoreValue: flag,
+  ignoreLease: flag,
+});
+const deletion = fc.record({
+  kind: fc.constant('delete-range' as const),
+  key: bytes,
+  rangeEnd: bytes,
+  previous: flag,
+  spareReserved: flag,
+});
+const range = fc.record({
+  kind: fc.constant('range' as const),
+  key: bytes,
+  rangeEnd: bytes,
+  limit: int64,
+  revision: int64,
+  sortOrder: fc.constantFrom('none' as const, 'ascend' as const, 'descend' as const),
+  sortTarget: fc.constantFrom('key' as const, 'version' as const, 'create' as const, 'mod' as const, 'value' as const),
+  keysOnly: flag,
+  countOnly: flag,
+  minModRevision: int64,
+  maxModRevision: int64,
+  minCreateRevision: int64,
+  maxCreateRevision: int64,
+});
+const compare = fc.record({
+  key: bytes,
+  rangeEnd: bytes,
+  target: fc.constantFrom('version' as const, 'create' as const, 'mod' as const, 'value' as const, 'lease' as const),
+  result: fc.constantFrom('equal' as const, 'greater' as const, 'less' as const, 'not-equal' as const),
+  operand: fc.oneof(bytes, int64),
+});
+const { txn } = fc.letrec<{ txn: OperationRequest & { kind: 'txn' }; operation: OperationRequest }>((tie) => ({
+  operation: fc.oneof({ maxDepth: 3 }, put, deletion, range, tie('txn')),
+  txn: fc.record({
+    kind: fc.constant('txn' as const),
+    compare: fc.array(compare, { maxLength: 3 }),
+    success: fc.array(tie('operation'), { maxLength: 3 }),
+    failure: fc.array(tie('operation'), { maxLength: 3 }),
+  }),
+}));
+const command: fc.Arbitrary<Command> = fc.oneof(
+  put,
+  deletion,
+  txn,
+  fc.record({ kind: fc.constant('compact' as const), revision: int64 }),
+  fc.record({ kind: fc.constant('compact-step' as const), events: fc.integer({ min: 0, max: 2 ** 31 }) }),
+  fc.record({ kind: fc.constant('lease-grant' as const), id: int64, ttlSeconds: int64 }),
+  fc.record({ kind: fc.constant('lease-revoke' as const), id: int64 }),
+);
+
+const entry = fc.record({
+  key: bytes,
+  value: bytes,
+  createRevision: int64,
+  modRevision: int64,
+  version: int64,
+  lease: int64,
+});
+const simpleResult = fc.oneof(
+  fc.record({ kind: fc.constant('put' as const), revision: int64, previous: fc.option(entry, { nil: undefined }) }),
+  fc.record({ kind: fc.constant('delete-range' as const), revision: int64, deleted: int64, previous: fc.array(entry) }),
+);
+const rangeResult = fc.record({
+  kind: fc.constant('range' as const),
+  revision: int64,
+  entries: fc.array(entry, { maxLength: 3 }),
+  more: flag,
+  count: int64,
+});
+const { txnResult } = fc.letrec<{ txnResult: OperationResult & { kind: 'txn' }; operation: OperationResult }>((tie) => ({
+  operation: fc.oneof({ maxDepth: 3 }, simpleResult, rangeResult, tie('txnResult')),
+  txnResult: fc.record({
+    kind: fc.constant('txn' as const),
+    revision: int64,
+    succeeded: flag,
+    responses: fc.array(tie('operation'), { maxLength: 3 }),
+  }),
+}));
+const result: fc.Arbitrary<ApplyResult> = fc.oneof(
+  simpleResult,
+  txnResult,
+  fc.record({ kind: fc.constantFrom('compacted' as const, 'lease-revoked' as const), revision: int64 }),
+  fc.record({ kind: fc.constant('compact-step' as const), revision: int64, finished: flag }),
+  fc.record({ kind: fc.constant('lease-granted' as const), revision: int64, id: int64, ttlSeconds: int64 }),
+  fc.record({
+    kind: fc.constant('refused' as const),
+    revision: int64,
+    error: fc.constantFrom(...Object.keys(ETCD_ERRORS).filter(isEtcdErrorName)),
+  }),
+);
+
+it('reads every command as it was written', () => {
+  fc.assert(fc.property(command, (each) => expect(decodeCommand(encodeCommand(each))).toEqual(each)));
+});
+
+it('reads every result as it was written', () => {
+  fc.assert(fc.property(result, (each) => expect(decodeResult(encodeResult(each))).toEqual(each)));
+});
+
+it('refuses bytes that are cut short or too long', () => {
+  fc.assert(
+    fc.property(command, (each) => {
+      const whole = encodeCommand(each);
+      expect(() => decodeCommand(whole.subarray(0, -1))).toThrow('malformed');
+      expect(() => decodeCommand(Buffer.concat([whole, Buffer.from([0])]))).toThrow('malformed');
+    }),
+  );
+});
