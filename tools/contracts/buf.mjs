@@ -14,12 +14,12 @@ export function bufProgram() {
 }
 
 /**
- * What buf prints on standard output, run in protos/.
- * @throws {Error} if buf finds fault; what it found is on standard error
+ * What buf prints on standard output, run in protos/ or a copy of it.
+ * @throws {Error} if buf finds fault; what it found is on standard output (`stdout` of the error) or standard error
  */
-export function buf(args) {
+export function buf(args, folder = PROTOS) {
   return execFileSync(bufProgram(), args, {
-    cwd: PROTOS,
+    cwd: folder,
     maxBuffer: 64 * 1024 * 1024,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
