@@ -198,7 +198,7 @@ describe('a command of a later release', () => {
   it('stops the replica instead of making it differ from the others', () => {
     const bench = new StateBench();
     const apply = (bytes: Buffer): unknown =>
-      bench.store.transaction((transaction) => bench.machine.apply(transaction, bytes, { instance: 1, index: 0 }));
+      bench.store.transaction((transaction) => bench.machine.apply(transaction, bytes));
     expect(() => apply(Buffer.from([200]))).toThrow(SynodError);
     expect(() => apply(Buffer.from([200]))).toThrow('command of kind 200');
     expect(() => apply(Buffer.from([4, 0, 0]))).toThrow('malformed');

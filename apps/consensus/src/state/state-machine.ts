@@ -1,5 +1,5 @@
 import { unreachable } from '@synod/invariant';
-import type { Position, StateMachine } from '@synod/replication';
+import type { StateMachine } from '@synod/replication';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import { decodeCommand } from './command-codec';
 import { compact, compactStep } from './compaction';
@@ -14,8 +14,6 @@ import { choosePath, refusePath, runPath } from './txn';
 
 /** What the commands of one store transaction did, for those who wait for it on this node. */
 export interface Applied {
-  /** The log position of the last command among them. */
-  readonly position: Position;
   /** In revision order, none missing. */
   readonly changes: readonly Change[];
   /** In log order. */
@@ -35,7 +33,6 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   readonly keySpace: KeySpace;
   private changes: Change[] = [];
   private leases: LeaseChange[] = [];
-  private position: Position = { instance: 0, index: 0 };
 
   /**
    * @param prefix of every key this group keeps in the store
@@ -48,17 +45,15 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     this.keySpace = new KeySpace(prefix);
   }
 
-  apply(transaction: StoreTransaction, bytes: Uint8Array, position: Position): ApplyResult {
-    const result = this.run(transaction, decodeCommand(bytes));
-    this.position = position;
-    return result;
+  apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
+    return this.run(transaction, decodeCommand(bytes));
   }
 
   committed(store: StoreReader): void {
-    const { position, changes, leases } = this;
+    const { changes, leases } = this;
     this.changes = [];
     this.leases = [];
-    this.applied({ position, changes, leases }, store);
+    this.applied({ changes, leases }, store);
   }
 
   private run(transaction: StoreTransaction, command: Command): ApplyResult {

@@ -28,14 +28,9 @@ export class StateBench {
     this.changes.push(...applied.changes);
     this.leases.push(...applied.leases);
   });
-  private instance = 0;
 
   apply(command: Command): ApplyResult {
-    this.instance++;
-    const position = { instance: this.instance, index: 0 };
-    const result = this.store.transaction((transaction) =>
-      this.machine.apply(transaction, encodeCommand(command), position),
-    );
+    const result = this.store.transaction((transaction) => this.machine.apply(transaction, encodeCommand(command)));
     this.machine.committed(this.store);
     return result;
   }
