@@ -7,7 +7,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-export const WORKSPACE = path.resolve(import.meta.dirname, '../..');
+import { WORKSPACE } from './ensure.mjs';
+export { WORKSPACE };
 
 /** The esbuild options that every bundle of this workspace shares. */
 export function bundleOptions(overrides) {

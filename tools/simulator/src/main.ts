@@ -1,0 +1,108 @@
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { Campaign } from './campaign';
+import { hunt } from './mutant-hunt';
+import { MUTANTS } from './mutants';
+import { RARE_STATES } from './rare-states';
+import { runSeed } from './run-seed';
+import { runSeeds } from './seed-pool';
+import type { SeedResult } from './seed-result';
+
+/** The bundle of `seed-main.ts`, next to this one. */
+const SEED_PROGRAM = path.join(__dirname, 'seed-main.js');
+
+/** A campaign below this says nothing about rare states. */
+const RARE_STATES_FROM_SEEDS = 200;
+
+interface Options {
+  readonly seeds: number;
+  readonly first: number;
+  readonly seed?: number;
+  readonly mutants?: boolean;
+  readonly recorded?: boolean;
+  readonly counts?: boolean;
+  readonly trace?: boolean;
+}
+
+async function main(): Promise<void> {
+  const program = new Command('sim')
+    .description('Whole clusters on virtual time, each from one seed, under faults.')
+    .option('--seeds <count>', 'how many seeds to run', whole, 200)
+    .option('--first <seed>', 'the first of them', whole, 1)
+    .option('--seed <seed>', 'run this seed alone and print the digest of its trace', whole)
+    .option('--trace', 'with --seed: print every line of the trace')
+    .option('--mutants', 'plant each known bug in turn and see it caught')
+    .option('--recorded', 'with --mutants: only on the seed recorded for each, which the unpatched build must pass')
+    .option('--counts', 'end with one line, "N passed, N failed"')
+    .parse();
+  const options = program.opts<Options>();
+  if (options.seed !== undefined) return one(options.seed, options);
+  const { passed, failed } = options.mutants === true ? await mutants(options) : await campaign(options);
+  if (options.counts === true) process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+/** One seed in this process, so that it can be debugged. */
+async function one(seed: number, options: Options): Promise<void> {
+  const result = await runSeed({
+    seed,
+    ...(options.trace === true ? { onTraceLine: (line: string) => void process.stdout.write(`${line}\n`) } : {}),
+  });
+  if (result.fault !== undefined) tellFailure(result);
+  const { acknowledged, unknown, events, virtualSeconds, cpuSeconds, digest } = result;
+  process.stdout.write(
+    `seed ${seed}: ${acknowledged} acknowledged, ${unknown} unknown, ${events} events in ${virtualSeconds.toFixed(1)} virtual s, ${cpuSeconds.toFixed(2)} CPU s\n`,
+  );
+  process.stdout.write(`digest ${digest}\n`);
+  process.exitCode = result.fault === undefined ? 0 : 1;
+}
+
+async function campaign(options: Options): Promise<{ passed: number; failed: number }> {
+  const sum = new Campaign();
+  const seeds = Array.from({ length: options.seeds }, (_, index) => options.first + index);
+  for await (const result of runSeeds(SEED_PROGRAM, seeds, availableParallelism())) {
+    sum.add(result);
+    if (result.fault !== undefined) tellFailure(result);
+    if (sum.seeds % 50 === 0)
+      process.stderr.write(`${sum.seeds} of ${options.seeds} seeds, ${sum.failures.length} failed\n`);
+  }
+  process.stdout.write(`${sum.lines(RARE_STATES).join('\n')}\n`);
+  const missing = options.seeds >= RARE_STATES_FROM_SEEDS ? sum.neverReached(RARE_STATES) : [];
+  for (const state of missing) process.stdout.write(`FAILED: no seed reached the rare state ${state}\n`);
+  const failed = sum.failures.length + missing.length;
+  const named = sum.failures.map(({ seed, fault }) => `${seed} (${fault?.name ?? ''})`).join(', ');
+  process.stdout.write(failed === 0 ? 'clean\n' : `FAILED: ${failed}${named === '' ? '' : `; seeds ${named}`}\n`);
+  return { passed: sum.seeds - sum.failures.length, failed };
+}
+
+async function mutants(options: Options): Promise<{ passed: number; failed: number }> {
+  let passed = 0;
+  let byHistory = 0;
+  for (const mutant of MUTANTS) {
+    const verdict = await hunt(mutant, SEED_PROGRAM, options.recorded === true);
+    process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);
+    if (verdict.caught) passed++;
+    if (verdict.caught && verdict.by === 'history') byHistory++;
+  }
+  const half = byHistory * 2 >= MUTANTS.length;
+  process.stdout.write(
+    `${passed} of ${MUTANTS.length} mutants caught, ${byHistory} of them from client histories alone${half ? '' : ': FEWER THAN HALF'}\n`,
+  );
+  return { passed, failed: MUTANTS.length - passed + (half ? 0 : 1) };
+}
+
+function tellFailure({ seed, fault, trace }: SeedResult): void {
+  const last = trace.slice(-40).map((line) => `    ${line}\n`);
+  process.stdout.write(
+    `seed ${seed} FAILED: ${fault?.name ?? ''} (${fault?.by ?? ''}): ${fault?.message ?? ''}\n${last.join('')}  replay: npm run sim -- --seed ${seed} --trace\n`,
+  );
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a whole number');
+  return value;
+}
+
+void main();

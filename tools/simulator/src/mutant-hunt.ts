@@ -1,0 +1,79 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Mutant } from './mutants';
+import { runSeeds } from './seed-pool';
+import type { SeedResult } from './seed-result';
+
+/** A planted bug that survives so many seeds has found a hole in the checks. */
+const SEEDS_MAX = 200;
+
+export interface Verdict {
+  readonly caught: boolean;
+  readonly by: 'invariant' | 'history' | undefined;
+  /** For people: who caught it where, or why not. */
+  readonly how: string;
+}
+
+/**
+ * Plants a bug and runs seeds until an intended check catches it. The same seed must be clean without the bug.
+ * @param sound the bundle of the seed runner without any patch
+ * @param recordedOnly try only the seed recorded for the mutant
+ */
+export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean): Promise<Verdict> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'synod-mutant-'));
+  try {
+    const program = path.join(folder, 'seed-main.js');
+    const built = plant(mutant, program);
+    if (built !== undefined) return missed(built);
+    const seeds = recordedOnly ? [mutant.seed] : [mutant.seed, ...upTo(SEEDS_MAX, mutant.seed)];
+    let tried = 0;
+    for await (const result of runSeeds(program, seeds, recordedOnly ? 1 : availableParallelism())) {
+      tried++;
+      if (result.fault === undefined) continue;
+      if (result.fault.by !== 'invariant' && result.fault.by !== 'history') continue;
+      if (!mutant.killedBy.includes(result.fault.name)) {
+        return missed(
+          `seed ${result.seed}: by ${result.fault.name}, which is not what should catch it: ${result.fault.message}`,
+        );
+      }
+      const [clean] = await collect(runSeeds(sound, [result.seed], 1));
+      if (clean?.fault !== undefined) return missed(`seed ${result.seed} fails without it too: ${clean.fault.message}`);
+      const how = `by ${result.fault.name} (${result.fault.by}), seed ${result.seed}, ${tried} tried`;
+      return { caught: true, by: result.fault.by, how };
+    }
+    return missed(`survived ${tried} seeds`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function missed(how: string): Verdict {
+  return { caught: false, by: undefined, how };
+}
+
+/** @returns what is wrong with the patch, if it cannot be applied */
+function plant({ name, file, find, replace }: Mutant, outfile: string): string | undefined {
+  const workspace = path.resolve(__dirname, '../../..');
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [path.join(workspace, 'tools/build/build-mutant.mjs'), outfile],
+    {
+      input: JSON.stringify({ name, file, find, replace }),
+      encoding: 'utf8',
+      env: { ...process.env, NODE_PATH: path.join(workspace, 'node_modules') },
+    },
+  );
+  return status === 0 ? undefined : stderr.trim();
+}
+
+function* upTo(count: number, without: number): Generator<number> {
+  for (let seed = 1; seed < count; seed++) if (seed !== without) yield seed;
+}
+
+async function collect(results: AsyncIterable<SeedResult>): Promise<SeedResult[]> {
+  const all: SeedResult[] = [];
+  for await (const result of results) all.push(result);
+  return all;
+}

@@ -1,0 +1,90 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import type { SeedResult } from './seed-result';
+
+/** A seed that takes longer is stuck: no seed needs a tenth of it. */
+const SEED_TIMEOUT_MS = 120_000;
+
+/**
+ * Runs seeds in child processes, one seed at a time in each, and yields results as they come.
+ * @param program the bundle of `seed-main.ts`, with or without a planted bug
+ */
+export async function* runSeeds(
+  program: string,
+  seeds: Iterable<number>,
+  processCount: number,
+): AsyncGenerator<SeedResult> {
+  const queue = seeds[Symbol.iterator]();
+  const finished: SeedResult[] = [];
+  let wake: () => void = () => undefined;
+  let running = 0;
+
+  const work = async (): Promise<void> => {
+    let child: ChildProcess | undefined;
+    for (let next = queue.next(); next.done !== true; next = queue.next()) {
+      child ??= fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: ['--enable-source-maps'] });
+      const result = await ask(child, next.value);
+      // A process whose world broke down may hold anything: the next seed gets a fresh one.
+      if (result.fault !== undefined) {
+        child.kill('SIGKILL');
+        child = undefined;
+      }
+      finished.push(result);
+      wake();
+    }
+    child?.disconnect();
+    running--;
+    wake();
+  };
+
+  const workers = Array.from({ length: processCount }, () => {
+    running++;
+    return work();
+  });
+  try {
+    while (running > 0 || finished.length > 0) {
+      const result = finished.shift();
+      if (result !== undefined) yield result;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    // A consumer that stops early leaves no seed waiting; those under way end with their processes.
+    while (queue.next().done !== true);
+  }
+  await Promise.all(workers);
+}
+
+function ask(child: ChildProcess, seed: number): Promise<SeedResult> {
+  return new Promise((resolve) => {
+    const settle = (result: SeedResult): void => {
+      clearTimeout(timer);
+      child.removeAllListeners();
+      resolve(result);
+    };
+    const broken = (message: string): void => {
+      child.kill('SIGKILL');
+      settle(crashed(seed, message));
+    };
+    const timer = setTimeout(() => broken(`no end after ${SEED_TIMEOUT_MS / 1000} s`), SEED_TIMEOUT_MS);
+    child.once('message', (result) => settle(result as SeedResult));
+    child.once('exit', (code, signal) => broken(`the process of the seed ended: ${signal ?? `exit code ${code}`}`));
+    child.once('error', (error) => broken(error.message));
+    child.send(seed);
+  });
+}
+
+function crashed(seed: number, message: string): SeedResult {
+  return {
+    seed,
+    digest: '',
+    virtualSeconds: 0,
+    events: 0,
+    cpuSeconds: 0,
+    acknowledged: 0,
+    unknown: 0,
+    leaderChanges: 0,
+    faults: {},
+    states: {},
+    fault: { name: 'process-ended', by: 'crash', message },
+    trace: [],
+  };
+}
