@@ -2,8 +2,8 @@
 type Handover = { readonly shard: number; readonly to: string };
 
 /**
- * Chooses a leader for each shard among its replicas so that all nodes lead about equally many: no single leadership could be handed
- * over, directly or along a chain of nodes, to even things out further. Keeps `present` leaders where that allows.
+ * Chooses a leader for each shard among its replicas so that all nodes lead about equally many. Invariant `leaders-are-spread`: no
+ * leadership could be handed over, directly or along a chain of nodes, to even things out further. Keeps `present` leaders where that allows.
  * @param replicas by shard; each not empty
  * @param present by shard; one that is no replica any more is ignored
  * @returns by shard

@@ -4,7 +4,7 @@ import { weightOf, type RingNode } from './ring';
 export interface LoadBounds {
   /** Its fair share by weight, not rounded. */
   readonly share: number;
-  /** `ceil((1 + slack) · share)` (Mirrokni, Thorup & Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018). */
+  /** Invariant `no-node-above-cap`: `ceil((1 + slack) · share)` (Mirrokni, Thorup & Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018). */
   readonly cap: number;
   /** `floor((1 − slack) · share)`: below it a node is given work, so that one that joined does not stay idle. */
   readonly floor: number;

@@ -35,6 +35,7 @@ export {
 export { RangeMirror } from './range-mirror';
 export { NodeDirectory, Registration, REGISTRATION_TTL_SECONDS } from './registry';
 export { PlacementView, type FoundedCluster } from './placement';
+export { foundingPlacements, Planner, PLANNER_DEFAULTS, type PlannerOptions, type PlannerStatus } from './planner';
 
 // Doubles for specs.
 export { MemoryCoordination, type CallFate, type CallName } from './memory-coordination';
