@@ -63,7 +63,8 @@ export class SimConnection {
 
   /** Both ends are closed: nothing refers to it any more. */
   settle(): void {
-    if (this.dialler.state === 'closed' && (this.server === undefined || this.server.state === 'closed')) this.forget(this);
+    if (this.dialler.state === 'closed' && (this.server === undefined || this.server.state === 'closed'))
+      this.forget(this);
   }
 }
 
@@ -186,7 +187,7 @@ export class End implements Connection<unknown> {
   /** Sends as a datagram: it may be lost, arrive twice, or overtake others. */
   private throwOut(packet: Packet): void {
     const { peer, link } = this;
-    const { lossPermille, duplicatePermille } = this.connection.world.shape.network;
+    const { lossPermille, duplicatePermille } = this.connection.world.network.datagramFaults;
     if (peer === undefined) return;
     const lost = link.cut || link.draws.chance(lossPermille, 1000);
     const twice = !lost && link.draws.chance(duplicatePermille, 1000);
@@ -221,7 +222,11 @@ export class End implements Connection<unknown> {
     const messages = this.unpack(packet);
     world.trace.mix(id);
     world.trace.mix(messages.length);
-    world.trace.line(world.now, world.events, this.link.to, 'recv', { from: this.link.from, on: protocol.name, messages });
+    world.trace.line(world.now, world.events, this.link.to, 'recv', {
+      from: this.link.from,
+      on: protocol.name,
+      messages,
+    });
     for (const message of messages) {
       // The receiver may close, or die, in the midst of a batch.
       if (peer.isClosed || peer.inc.state === 'dead') return;
@@ -245,7 +250,11 @@ export class End implements Connection<unknown> {
     }
     for (const [index, message] of packet.messages.entries()) {
       const same = seal(message) === packet.sums[index];
-      invariant(same, 'messages-unchanged-once-sent', () => `${this.link.from} to ${this.link.to}: ${this.connection.protocol.name}`);
+      invariant(
+        same,
+        'messages-unchanged-once-sent',
+        () => `${this.link.from} to ${this.link.to}: ${this.connection.protocol.name}`,
+      );
     }
     return packet.messages;
   }

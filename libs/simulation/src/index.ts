@@ -10,3 +10,17 @@ export type { SimDisk } from './sim-disk';
 export type { SimStore } from './sim-store';
 export type { ClockError, SimClock } from './sim-clock';
 export { Trace } from './trace';
+
+// What goes wrong, as data drawn from the seed, and who does it.
+export {
+  FAULT_KINDS,
+  LEADER,
+  type CutForm,
+  type FaultKind,
+  type FaultPlan,
+  type NemesisAction,
+  type NodeClog,
+  type Target,
+} from './fault-plan';
+export { drawFaultPlan, type PlanOptions } from './draw-plan';
+export { Nemesis, type NemesisOptions } from './nemesis';

@@ -3,6 +3,7 @@ import { SimConnection, type AnyProtocol } from './connection';
 import type { Draws } from './draw';
 import type { Owner } from './event-heap';
 import { Link } from './link';
+import { CALM } from './shape';
 import type { CrashKind, Incarnation } from './sim-node';
 import type { World } from './world';
 
@@ -29,6 +30,7 @@ export class Network {
   private readonly tally = new Map<string, number>();
   private readonly draws: Draws;
   private connectionCount = 0;
+  private calmed = false;
 
   constructor(private readonly world: World) {
     this.draws = world.draws('net', 'connections');
@@ -40,7 +42,10 @@ export class Network {
       connect: <Up, Down>(protocol: Protocol<Up, Down>, address: string, handler: ConnectionHandler<Down>) => {
         return this.connect(inc, protocol as unknown as AnyProtocol, address, handler as ConnectionHandler<unknown>);
       },
-      serve: <Up, Down>(protocol: Protocol<Up, Down>, accept: (connection: Connection<Down>) => ConnectionHandler<Up>) => {
+      serve: <Up, Down>(
+        protocol: Protocol<Up, Down>,
+        accept: (connection: Connection<Down>) => ConnectionHandler<Up>,
+      ) => {
         const served = this.servers.get(inc) ?? new Map<string, Accept>();
         served.set(protocol.name, accept as unknown as Accept);
         this.servers.set(inc, served);
@@ -92,7 +97,8 @@ export class Network {
   reset(a: string, b: string): void {
     for (const connection of [...this.connections]) {
       const { from, to } = connection.up;
-      if ((from === a && to === b) || (from === b && to === a)) this.breakSoon(connection, 'connection reset', 0, 1_000_000);
+      if ((from === a && to === b) || (from === b && to === a))
+        this.breakSoon(connection, 'connection reset', 0, 1_000_000);
     }
   }
 
@@ -111,6 +117,16 @@ export class Network {
         else this.breakSoon(connection, 'connection reset by the other end', back.drawDelayUs(), back.drawDelayUs());
       }
     }
+  }
+
+  /** From now on no message is lost or repeated; delays stay. */
+  calm(): void {
+    this.calmed = true;
+  }
+
+  /** Chances in a thousand that a datagram is lost, or arrives twice. */
+  get datagramFaults(): { readonly lossPermille: number; readonly duplicatePermille: number } {
+    return this.calmed ? CALM.network : this.world.shape.network;
   }
 
   /** Counts a thing that happened to messages, for the report of a campaign. */

@@ -105,7 +105,8 @@ export class SimFile {
       if (mood === 'torn-tail') lot = index < tornAt ? 0 : index === tornAt ? 2 : 1;
       else lot = fate.below(3);
       if (lot === 0) apply(this.durable, piece);
-      else if (lot === 2 && piece.kind === 'write') apply(this.durable, { ...piece, bytes: garbled(piece.bytes, fate) });
+      else if (lot === 2 && piece.kind === 'write')
+        apply(this.durable, { ...piece, bytes: garbled(piece.bytes, fate) });
     }
     // A file system may have noted the new length before the data: then zeros are found where nothing was written.
     if (this.durable.size < this.seen.size && fate.chance(1, 4)) {

@@ -127,7 +127,14 @@ export class World {
 
   /** Fails the seed: the run in progress, or the next one, rejects. Only the first failure counts. */
   fail(error: unknown): void {
-    this.failed ??= new SeedFailure(invariantOf(error), this.seed, this.nowUs, this.eventCount, this.currentNode(), error);
+    this.failed ??= new SeedFailure(
+      invariantOf(error),
+      this.seed,
+      this.nowUs,
+      this.eventCount,
+      this.currentNode(),
+      error,
+    );
   }
 
   /**
