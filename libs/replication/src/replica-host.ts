@@ -11,7 +11,7 @@ import {
   type Timers,
   type Transport,
 } from '@synod/runtime';
-import { Wal, type WalRecord } from '@synod/wal';
+import { Wal, type ReplayedRecord, type WalRecord } from '@synod/wal';
 import type { Founding, Group, GroupId, GroupOptions, GroupStatus, Member, NodeId } from './api';
 import { AppliedIndexes } from './applied-indexes';
 import { HostedGroup } from './hosted-group';
@@ -115,6 +115,7 @@ export class ReplicaHost {
     host.wal = await Wal.open({
       disk: options.ports.disk,
       folder: options.walFolder,
+      knownKinds: Object.values(RECORD_KIND),
       onRecord: (record) => host.recover(record),
     });
     return host;
@@ -195,7 +196,7 @@ export class ReplicaHost {
     await this.wal.close();
   }
 
-  private recover(record: WalRecord): void {
+  private recover(record: ReplayedRecord): void {
     const group = record.group;
     let known = this.recovered.get(group);
     if (known === undefined) this.recovered.set(group, (known = { founding: undefined, records: [] }));

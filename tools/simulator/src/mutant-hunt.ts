@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Mutant } from './mutants';
 import { runSeeds } from './seed-pool';
@@ -8,6 +8,9 @@ import type { SeedResult } from './seed-result';
 
 /** A planted bug that survives so many seeds has found a hole in the checks. */
 const SEEDS_MAX = 200;
+
+/** This file is part of dist/tools/simulator/main.js. */
+const WORKSPACE = path.resolve(__dirname, '../../..');
 
 export interface Verdict {
   readonly caught: boolean;
@@ -22,7 +25,8 @@ export interface Verdict {
  * @param recordedOnly try only the seed recorded for the mutant
  */
 export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean): Promise<Verdict> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'synod-mutant-'));
+  // Inside the workspace, so that the bundle finds its packages.
+  const folder = mkdtempSync(path.join(WORKSPACE, 'dist/mutant-'));
   try {
     const program = path.join(folder, 'seed-main.js');
     const built = plant(mutant, program);
@@ -55,14 +59,12 @@ function missed(how: string): Verdict {
 
 /** @returns what is wrong with the patch, if it cannot be applied */
 function plant({ name, file, find, replace }: Mutant, outfile: string): string | undefined {
-  const workspace = path.resolve(__dirname, '../../..');
   const { status, stderr } = spawnSync(
     process.execPath,
-    [path.join(workspace, 'tools/build/build-mutant.mjs'), outfile],
+    [path.join(WORKSPACE, 'tools/build/build-mutant.mjs'), outfile],
     {
       input: JSON.stringify({ name, file, find, replace }),
       encoding: 'utf8',
-      env: { ...process.env, NODE_PATH: path.join(workspace, 'node_modules') },
     },
   );
   return status === 0 ? undefined : stderr.trim();
