@@ -1,0 +1,209 @@
+import { invariant } from '@synod/invariant';
+import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
+import {
+  UNDECIDED,
+  WORKING,
+  type DecisionRecord,
+  type Key,
+  type Lock,
+  type ParticipantState,
+  type ShardView,
+  type Timestamp,
+  type TxnId,
+} from '@synod/two-phase-commit';
+import { keyBytes, keyText } from './key-text';
+import {
+  decodeDecision,
+  decodeIntent,
+  decodePrepared,
+  decodeSharedLocks,
+  decodeStoredDecision,
+  encodeDecision,
+  encodeIntent,
+  encodePrepared,
+  encodeSharedLocks,
+  encodeStoredDecision,
+  txnIdBytes,
+  type StoredDecision,
+  type Value,
+} from './row-codec';
+import { putVersion, readAt, scanAt, type LiveRow, type VersionAt } from './versions';
+
+/**
+ * Rows of a shard, by the byte after the group's prefix. Part of the disk format: a number is never given to other rows.
+ *
+ * | byte | key after it | value |
+ * | --- | --- | --- |
+ * | 1 | the user's key encoded, ~commit timestamp | a version, or a deletion |
+ * | 2 | the user's key | the intent on it |
+ * | 3 | the user's key | all shared locks on it |
+ * | 4 | transaction id | participation in doubt: locks held, attempt |
+ * | 5 | transaction id | how participation ended; the tombstone that refuses what comes late |
+ * | 6 | transaction id | the decision record, if this is the anchor |
+ */
+const ROWS = { versions: 1, intents: 2, sharedLocks: 3, prepared: 4, ended: 5, decisions: 6 } as const;
+
+/** After every timestamp that the oracle will issue in the next thousand years. */
+const NEWEST = 0x7fff_ffff_ffff_ffffn;
+
+/** The replicated state of one shard, as rows of the node's store. */
+export class ShardRows implements ShardView {
+  private readonly versions: Buffer;
+
+  /** @param prefix of the shard's group in the store */
+  constructor(
+    protected readonly reader: StoreReader,
+    protected readonly prefix: Buffer,
+  ) {
+    this.versions = this.row(ROWS.versions);
+  }
+
+  participation(txn: TxnId): ParticipantState {
+    const prepared = this.reader.get(this.txnRow(ROWS.prepared, txn));
+    if (prepared !== undefined) return decodePrepared(prepared);
+    const ended = this.reader.get(this.txnRow(ROWS.ended, txn));
+    if (ended === undefined) return WORKING;
+    const decision = decodeDecision(ended);
+    return decision.state === 'committed'
+      ? { phase: 'committed', attempt: decision.attempt, commitTs: decision.commitTs }
+      : { phase: 'aborted', attempt: decision.attempt };
+  }
+
+  decision(txn: TxnId): DecisionRecord {
+    return this.storedDecision(txn)?.record ?? UNDECIDED;
+  }
+
+  storedDecision(txn: TxnId): StoredDecision | undefined {
+    const row = this.reader.get(this.txnRow(ROWS.decisions, txn));
+    return row === undefined ? undefined : decodeStoredDecision(row);
+  }
+
+  newestVersion(key: Key): Timestamp {
+    return this.readAt(keyBytes(key), NEWEST)?.version ?? 0n;
+  }
+
+  intent(key: Key): Lock | undefined {
+    return this.intentRow(key)?.lock;
+  }
+
+  sharedLocks(key: Key): readonly Lock[] {
+    const row = this.reader.get(this.keyRow(ROWS.sharedLocks, key));
+    return row === undefined ? [] : decodeSharedLocks(row);
+  }
+
+  /** The newest version at or below `ts`, a deletion included. Knows nothing of intents. */
+  readAt(key: Uint8Array, ts: Timestamp): VersionAt | undefined {
+    return readAt(this.reader, this.versions, key, ts);
+  }
+
+  /** Live keys in `[start, end)` at `ts`, lazily and in byte order. Knows nothing of intents. */
+  scanAt(start: Uint8Array, end: Uint8Array, ts: Timestamp): Iterable<LiveRow> {
+    return scanAt(this.reader, this.versions, start, end, ts);
+  }
+
+  /** Intents on keys in `[start, end)`, lazily and in byte order. */
+  *intentsIn(start: Uint8Array, end: Uint8Array): Iterable<{ key: Key; lock: Lock }> {
+    const prefix = this.row(ROWS.intents);
+    const range = { start: Buffer.concat([prefix, start]), end: Buffer.concat([prefix, end]) };
+    for (const entry of this.reader.range(range)) {
+      yield { key: keyText(entry.key.subarray(prefix.length)), lock: decodeIntent(entry.value).lock };
+    }
+  }
+
+  /** Everything that is in doubt here. */
+  *allPrepared(): Iterable<ParticipantState & { phase: 'prepared' }> {
+    for (const entry of this.reader.range(this.rowRange(ROWS.prepared))) yield decodePrepared(entry.value);
+  }
+
+  protected intentRow(key: Key): { lock: Lock; value: Value } | undefined {
+    const row = this.reader.get(this.keyRow(ROWS.intents, key));
+    return row === undefined ? undefined : decodeIntent(row);
+  }
+
+  protected row(kind: number): Buffer {
+    return Buffer.concat([this.prefix, Buffer.of(kind)]);
+  }
+
+  protected keyRow(kind: number, key: Key): Buffer {
+    return Buffer.concat([this.prefix, Buffer.of(kind), keyBytes(key)]);
+  }
+
+  protected txnRow(kind: number, txn: TxnId): Buffer {
+    return Buffer.concat([this.prefix, Buffer.of(kind), txnIdBytes(txn)]);
+  }
+
+  private rowRange(kind: number): { start: Buffer; end: Buffer } {
+    const start = this.row(kind);
+    return { start, end: prefixEnd(start) ?? Buffer.of(0xff) };
+  }
+}
+
+/** The same rows inside a transaction: what applying a command changes. */
+export class ShardRowsWriter extends ShardRows {
+  constructor(
+    private readonly transaction: StoreTransaction,
+    prefix: Buffer,
+  ) {
+    super(transaction, prefix);
+  }
+
+  putIntent(key: Key, lock: Lock, value: Value): void {
+    this.transaction.put(this.keyRow(ROWS.intents, key), encodeIntent(lock, value));
+  }
+
+  dropIntent(key: Key): void {
+    this.transaction.remove(this.keyRow(ROWS.intents, key));
+  }
+
+  putSharedLock(key: Key, lock: Lock): void {
+    this.transaction.put(this.keyRow(ROWS.sharedLocks, key), encodeSharedLocks([...this.sharedLocks(key), lock]));
+  }
+
+  dropSharedLock(key: Key, txn: TxnId): void {
+    const rest = this.sharedLocks(key).filter((lock) => lock.txn.id !== txn);
+    const row = this.keyRow(ROWS.sharedLocks, key);
+    if (rest.length === 0) this.transaction.remove(row);
+    else this.transaction.put(row, encodeSharedLocks(rest));
+  }
+
+  /** The value under an intent becomes a version. */
+  commitIntent(key: Key, commitTs: Timestamp): void {
+    const intent = this.intentRow(key);
+    invariant(intent !== undefined, 'prepared-keeps-its-intents');
+    this.dropIntent(key);
+    this.putVersion(key, commitTs, intent.value);
+  }
+
+  putVersion(key: Key, commitTs: Timestamp, value: Value): void {
+    putVersion(this.transaction, this.row(ROWS.versions), keyBytes(key), commitTs, value);
+  }
+
+  putParticipation(txn: TxnId, state: ParticipantState): void {
+    const prepared = this.txnRow(ROWS.prepared, txn);
+    const ended = this.txnRow(ROWS.ended, txn);
+    switch (state.phase) {
+      case 'working':
+        this.transaction.remove(prepared);
+        this.transaction.remove(ended);
+        return;
+      case 'prepared':
+        this.transaction.put(prepared, encodePrepared(state));
+        return;
+      case 'committed':
+        this.transaction.remove(prepared);
+        this.transaction.put(
+          ended,
+          encodeDecision({ state: 'committed', attempt: state.attempt, commitTs: state.commitTs }),
+        );
+        return;
+      case 'aborted':
+        this.transaction.remove(prepared);
+        this.transaction.put(ended, encodeDecision({ state: 'aborted', attempt: state.attempt }));
+        return;
+    }
+  }
+
+  putDecision(txn: TxnId, stored: StoredDecision): void {
+    this.transaction.put(this.txnRow(ROWS.decisions, txn), encodeStoredDecision(stored));
+  }
+}

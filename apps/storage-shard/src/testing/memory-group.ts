@@ -1,0 +1,133 @@
+import type { BarrierResult, Group, GroupStatus, NodeId, ProposeResult, StateMachine } from '@synod/replication';
+import type { Store, Timers } from '@synod/runtime';
+
+interface Replica<R> {
+  readonly nodeId: NodeId;
+  readonly store: Store;
+  readonly stateMachine: StateMachine<R>;
+  readonly leadershipChanged: (leads: boolean) => void;
+}
+
+interface Pending<R> {
+  readonly command: Uint8Array;
+  readonly settle: (result: ProposeResult<R>) => void;
+}
+
+/**
+ * A Paxos group as its users see it, without Paxos: one log, applied to every replica at once; a leader that the spec appoints.
+ * Proposals of one turn are chosen in the next, unless the spec holds them back.
+ */
+export class MemoryGroup<R> {
+  private readonly replicas: Replica<R>[] = [];
+  private leader: NodeId | undefined;
+  private pending: Pending<R>[] = [];
+  private scheduled = false;
+  private instance = 0;
+  /** While true, proposals stay in flight: neither chosen nor lost. */
+  holding = false;
+  /** While true, no barrier resolves. */
+  barriersHeld = false;
+  private heldBarriers: (() => void)[] = [];
+  /** Every command chosen, in order. */
+  readonly log: Uint8Array[] = [];
+
+  constructor(
+    private readonly name: string,
+    private readonly timers: Timers,
+  ) {}
+
+  join(replica: Replica<R>): Group<R> {
+    this.replicas.push(replica);
+    const { nodeId } = replica;
+    return {
+      founding: { group: this.name, members: [] },
+      status: () => this.status(nodeId),
+      propose: (command) => this.propose(nodeId, command),
+      readBarrier: () => this.readBarrier(nodeId),
+    };
+  }
+
+  /**
+   * Ends the leadership of whoever leads. Proposals in flight get no answer; they are chosen before the next leader serves, or
+   * never, as the spec says.
+   */
+  depose(inFlight: 'chosen' | 'lost' = 'lost'): void {
+    const pending = this.pending;
+    this.pending = [];
+    const old = this.replicas.find(({ nodeId }) => nodeId === this.leader);
+    this.leader = undefined;
+    old?.leadershipChanged(false);
+    for (const { command, settle } of pending) {
+      if (inFlight === 'chosen') this.choose(command);
+      settle({ kind: 'unknown' });
+    }
+    for (const release of this.heldBarriers.splice(0)) release();
+  }
+
+  appoint(nodeId: NodeId): void {
+    this.leader = nodeId;
+    this.replicas.find((replica) => replica.nodeId === nodeId)?.leadershipChanged(true);
+  }
+
+  /** Lets go of what was held back. */
+  release(): void {
+    this.holding = false;
+    this.barriersHeld = false;
+    for (const release of this.heldBarriers.splice(0)) release();
+    this.schedule();
+  }
+
+  private propose(nodeId: NodeId, command: Uint8Array): Promise<ProposeResult<R>> {
+    if (nodeId !== this.leader) return Promise.resolve({ kind: 'not-leader', leader: this.leader });
+    return new Promise((settle) => {
+      this.pending.push({ command, settle });
+      this.schedule();
+    });
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.timers.after(0, () => {
+      this.scheduled = false;
+      if (this.holding) return;
+      for (const { command, settle } of this.pending.splice(0)) {
+        const result = this.choose(command);
+        settle({ kind: 'applied', instance: this.instance, result });
+      }
+    });
+  }
+
+  /** @returns what the first replica made of it; all make the same */
+  private choose(command: Uint8Array): R {
+    this.log.push(command);
+    this.instance++;
+    const position = { instance: this.instance, index: 0 };
+    const results = this.replicas.map(({ store, stateMachine }) => {
+      const result = store.transaction((transaction) => stateMachine.apply(transaction, command, position));
+      stateMachine.committed?.(store);
+      return result;
+    });
+    return results[0] as R;
+  }
+
+  private async readBarrier(nodeId: NodeId): Promise<BarrierResult> {
+    if (this.barriersHeld) await new Promise<void>((resolve) => this.heldBarriers.push(resolve));
+    await new Promise<void>((resolve) => this.timers.after(0, resolve));
+    if (nodeId !== this.leader) return { kind: 'not-leader', leader: this.leader };
+    return { kind: 'ready', applied: this.instance };
+  }
+
+  private status(nodeId: NodeId): GroupStatus {
+    return {
+      group: this.name,
+      replicaId: this.replicas.findIndex((replica) => replica.nodeId === nodeId) + 1,
+      role: nodeId === this.leader ? 'leader' : 'follower',
+      promised: { round: 1, replica: 1 },
+      leader: this.leader,
+      chosenThrough: this.instance,
+      appliedThrough: this.instance,
+      members: [],
+    };
+  }
+}
