@@ -36,6 +36,14 @@ export { RangeMirror } from './range-mirror';
 export { NodeDirectory, Registration, REGISTRATION_TTL_SECONDS } from './registry';
 export { PlacementView, type FoundedCluster } from './placement';
 export { foundingPlacements, Planner, PLANNER_DEFAULTS, type PlannerOptions, type PlannerStatus } from './planner';
+export {
+  LOGICAL_BITS,
+  ORACLE_DEFAULTS,
+  TimestampOracle,
+  TIMESTAMPS_MAX,
+  type OracleOptions,
+  type TimestampRange,
+} from './oracle';
 
 // Doubles for specs.
 export { MemoryCoordination, type CallFate, type CallName } from './memory-coordination';

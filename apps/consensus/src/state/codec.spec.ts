@@ -85,15 +85,17 @@ const rangeResult = fc.record({
   more: flag,
   count: int64,
 });
-const { txnResult } = fc.letrec<{ txnResult: OperationResult & { kind: 'txn' }; operation: OperationResult }>((tie) => ({
-  operation: fc.oneof({ maxDepth: 3 }, simpleResult, rangeResult, tie('txnResult')),
-  txnResult: fc.record({
-    kind: fc.constant('txn' as const),
-    revision: int64,
-    succeeded: flag,
-    responses: fc.array(tie('operation'), { maxLength: 3 }),
+const { txnResult } = fc.letrec<{ txnResult: OperationResult & { kind: 'txn' }; operation: OperationResult }>(
+  (tie) => ({
+    operation: fc.oneof({ maxDepth: 3 }, simpleResult, rangeResult, tie('txnResult')),
+    txnResult: fc.record({
+      kind: fc.constant('txn' as const),
+      revision: int64,
+      succeeded: flag,
+      responses: fc.array(tie('operation'), { maxLength: 3 }),
+    }),
   }),
-}));
+);
 const result: fc.Arbitrary<ApplyResult> = fc.oneof(
   simpleResult,
   txnResult,

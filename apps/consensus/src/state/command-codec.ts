@@ -19,15 +19,15 @@ import type {
  * kind, which is proposed only once every member can read it.
  */
 const KIND = {
-  'put': 1,
+  put: 1,
   'delete-range': 2,
-  'txn': 3,
-  'compact': 4,
+  txn: 3,
+  compact: 4,
   'compact-step': 5,
   'lease-grant': 6,
   'lease-revoke': 7,
   // Occurs inside transactions only.
-  'range': 8,
+  range: 8,
 } as const satisfies Record<Command['kind'] | OperationRequest['kind'], number>;
 
 // The wire numbers of closed unions: the position in these lists.

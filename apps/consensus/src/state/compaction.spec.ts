@@ -138,7 +138,9 @@ it('keeps every event from its revision on', () => {
       const revision = BigInt(Math.max(0, Number(now.revision) - back));
       bench.apply({ kind: 'compact', revision });
       finish(bench);
-      const kept = [...bench.machine.keySpace.versionsFrom(bench.store, { revision, sub: 0 })].map(({ place }) => place);
+      const kept = [...bench.machine.keySpace.versionsFrom(bench.store, { revision, sub: 0 })].map(
+        ({ place }) => place,
+      );
       const made = bench.changes.filter((change) => change.revision >= revision).map((change) => change.revision);
       expect(kept.map((place) => place.revision)).toEqual(made);
     }),

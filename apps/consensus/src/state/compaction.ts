@@ -22,7 +22,8 @@ export function compact(keySpace: KeySpace, transaction: StoreTransaction, revis
  */
 export function compactStep(keySpace: KeySpace, transaction: StoreTransaction, limit: number): ApplyResult {
   const meta = keySpace.meta(transaction);
-  if (!compactionPending(keySpace, transaction)) return { kind: 'compact-step', revision: meta.revision, finished: true };
+  if (!compactionPending(keySpace, transaction))
+    return { kind: 'compact-step', revision: meta.revision, finished: true };
   const page: Version[] = [];
   let next: VersionPlace | undefined;
   for (const version of keySpace.versionsFrom(transaction, meta.removedBefore)) {

@@ -11,7 +11,7 @@ export const ETCD_ERRORS = {
   'duplicate-key': ['INVALID_ARGUMENT', 'duplicate key given in txn request'],
   'invalid-sort-option': ['INVALID_ARGUMENT', 'invalid sort option'],
   'request-too-large': ['INVALID_ARGUMENT', 'request is too large'],
-  'compacted': ['OUT_OF_RANGE', 'mvcc: required revision has been compacted'],
+  compacted: ['OUT_OF_RANGE', 'mvcc: required revision has been compacted'],
   'future-revision': ['OUT_OF_RANGE', 'mvcc: required revision is a future revision'],
   'lease-ttl-too-large': ['OUT_OF_RANGE', 'too large lease TTL'],
   'lease-not-found': ['NOT_FOUND', 'requested lease not found'],
@@ -23,11 +23,11 @@ export const ETCD_ERRORS = {
   'no-leader': ['UNAVAILABLE', 'no leader'],
   'leader-changed': ['UNAVAILABLE', 'leader changed'],
   'not-leader': ['FAILED_PRECONDITION', 'not leader'],
-  'stopped': ['UNAVAILABLE', 'server stopped'],
+  stopped: ['UNAVAILABLE', 'server stopped'],
   'timed-out': ['UNAVAILABLE', 'request timed out'],
   'timed-out-leader-failed': ['UNAVAILABLE', 'request timed out, possibly due to previous leader failure'],
   'timed-out-connection-lost': ['UNAVAILABLE', 'request timed out, possibly due to connection lost'],
-  'unhealthy': ['UNAVAILABLE', 'unhealthy cluster'],
+  unhealthy: ['UNAVAILABLE', 'unhealthy cluster'],
 } as const satisfies Record<string, readonly [EtcdStatus, string]>;
 
 /** The gRPC status names that occur in the table. */

@@ -138,7 +138,9 @@ export class KeySpace {
   /** The keys that a lease holds, in key order. */
   attachedKeys(reader: StoreReader, id: LeaseId): Buffer[] {
     const start = this.at(ATTACHED, int64(id));
-    return [...reader.range({ start, end: prefixEnd(start) ?? this.after(ATTACHED) })].map(({ key }) => key.subarray(start.length));
+    return [...reader.range({ start, end: prefixEnd(start) ?? this.after(ATTACHED) })].map(({ key }) =>
+      key.subarray(start.length),
+    );
   }
 
   attach(transaction: StoreTransaction, id: LeaseId, key: Buffer): void {

@@ -60,12 +60,7 @@ function candidates(keySpace: KeySpace, reader: StoreReader, span: Span): Iterab
 }
 
 /** Walks back from the newest version to the one that was newest at `revision`. */
-function latestAt(
-  keySpace: KeySpace,
-  reader: StoreReader,
-  newest: Latest,
-  revision: Revision,
-): Latest | undefined {
+function latestAt(keySpace: KeySpace, reader: StoreReader, newest: Latest, revision: Revision): Latest | undefined {
   let candidate: Latest = newest;
   while (candidate.place.revision > revision) {
     const previous = keySpace.version(reader, candidate.place)?.previous;

@@ -20,8 +20,22 @@ it.each<[string, OperationRequest, string | undefined]>([
   ['a lease with ignore_lease', put('a', '1', { ignoreLease: true, lease: 1n }), 'lease is provided'],
   ['a comparison of no key', txn([compare('', 'mod', 'equal', 0n)], []), 'key is not provided'],
   ['a key longer than the store can hold', put('k'.repeat(1537), ''), 'request is too large'],
-  ['128 operations', txn([], Array.from({ length: 128 }, (_, index) => put(`${index}`, ''))), undefined],
-  ['129 operations', txn([], Array.from({ length: 129 }, () => get('a'))), 'too many operations in txn request'],
+  [
+    '128 operations',
+    txn(
+      [],
+      Array.from({ length: 128 }, (_, index) => put(`${index}`, '')),
+    ),
+    undefined,
+  ],
+  [
+    '129 operations',
+    txn(
+      [],
+      Array.from({ length: 129 }, () => get('a')),
+    ),
+    'too many operations in txn request',
+  ],
   [
     'a nested transaction with more operations than its parent left',
     txn([], [txn([], [get('a')]), ...Array.from({ length: 127 }, () => get('a'))]),
@@ -32,11 +46,7 @@ it.each<[string, OperationRequest, string | undefined]>([
   ['a put at the open end of a deletion', txn([], [put('c', '1'), remove('a', 'c')]), undefined],
   ['two deletions of a key', txn([], [remove('a'), remove('a', 'c')]), undefined],
   ['a put on each path', txn([], [put('a', '1')], [put('a', '2')]), undefined],
-  [
-    'a put on each path of a nested transaction',
-    txn([], [txn([], [put('a', '1')], [put('a', '2')])]),
-    undefined,
-  ],
+  ['a put on each path of a nested transaction', txn([], [txn([], [put('a', '1')], [put('a', '2')])]), undefined],
   [
     'a put of what a nested transaction puts',
     txn([], [txn([], [], [put('a', '2')]), put('a', '1')]),

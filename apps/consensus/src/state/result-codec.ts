@@ -6,15 +6,15 @@ import type { ApplyResult, OperationResult } from './results';
 
 /** The kind bytes of results as they travel from the leader to the member that a client asked; they are never stored. */
 const KIND = {
-  'put': 1,
+  put: 1,
   'delete-range': 2,
-  'txn': 3,
-  'compacted': 4,
+  txn: 3,
+  compacted: 4,
   'compact-step': 5,
   'lease-granted': 6,
   'lease-revoked': 7,
-  'range': 8,
-  'refused': 9,
+  range: 8,
+  refused: 9,
 } as const satisfies Record<ApplyResult['kind'] | OperationResult['kind'], number>;
 
 export function encodeResult(result: ApplyResult): Buffer {

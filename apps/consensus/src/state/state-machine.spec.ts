@@ -20,7 +20,10 @@ describe('revisions', () => {
     bench.apply(txn([], [put('b', '1'), remove('a'), put('c', '1')]));
     bench.remove('missing');
     expect(
-      bench.changes.map(({ revision, events }) => [revision, events.map(({ type, entry }) => `${type} ${entry.key.toString()}`)]),
+      bench.changes.map(({ revision, events }) => [
+        revision,
+        events.map(({ type, entry }) => `${type} ${entry.key.toString()}`),
+      ]),
     ).toEqual([
       [2n, ['put a']],
       [3n, ['put b', 'delete a', 'put c']],
@@ -55,7 +58,11 @@ describe('a deletion', () => {
     bench.put('a/2', '2');
     bench.put('b', '3');
     const whole = deleteRangeRequest(Buffer.from('a/'), Buffer.from('a0'), { previous: true });
-    expect(bench.apply(whole)).toMatchObject({ revision: 5n, deleted: 2n, previous: [{ version: 1n }, { version: 1n }] });
+    expect(bench.apply(whole)).toMatchObject({
+      revision: 5n,
+      deleted: 2n,
+      previous: [{ version: 1n }, { version: 1n }],
+    });
     expect(bench.list('')).toEqual(['b=3']);
     bench.put('a/1', 'again');
     expect(bench.range(get('a/1'))).toMatchObject({ entries: [{ createRevision: 6n, version: 1n }] });

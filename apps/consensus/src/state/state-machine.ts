@@ -68,7 +68,10 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
       case 'txn':
         return this.write(transaction, (writer) => runTxn(writer, command));
       case 'lease-revoke':
-        return this.noteLease(this.write(transaction, (writer) => revokeLease(writer, command.id)), command.id);
+        return this.noteLease(
+          this.write(transaction, (writer) => revokeLease(writer, command.id)),
+          command.id,
+        );
       case 'lease-grant':
         return this.noteLease(grantLease(this.keySpace, transaction, command.id, command.ttlSeconds), command.id);
       case 'compact':
