@@ -21,7 +21,7 @@ async function onNode(
 }
 
 /** Cuts the power of the node and gives the ports of a next life; the life before it is fenced off, so it cannot wait for this. */
-describe.each([1, 2, 3, 4, 5, 6, 7, 8])('with fate %i', (fate) => {
+describe.each([1, 2])('with fate %i', (fate) => {
   describeDisk('SimDisk', async (scenario) => {
     const world = new World({ seed: 1000 + fate });
     await throughLives(world, (ports) => ports.disk, scenario);

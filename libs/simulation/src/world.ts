@@ -32,6 +32,8 @@ const NOBODY: Owner = { id: 0, state: 'running' };
 /** Default of `run`'s second argument. */
 const PATIENCE_US = 60_000_000;
 
+let worldTurns = false;
+
 /**
  * A whole cluster in one process on virtual time. All that happens is an event at a virtual microsecond; between two events every
  * promise job runs to its end. One seed decides everything, so a run can be repeated exactly (same commit, same Node version).
@@ -54,7 +56,6 @@ export class World {
   private sequence = 0;
   private current: Owner = NOBODY;
   private failed: SeedFailure | undefined;
-  private running = false;
   private secondEndsUs = 1_000_000;
   private secondBeganAt = 0;
 
@@ -144,8 +145,9 @@ export class World {
    * @throws {SeedFailure} (rejects) on a broken invariant, or an error or rejection that a node left unhandled
    */
   async run(until: number | (() => boolean), withinUs: number = PATIENCE_US): Promise<boolean> {
-    invariant(!this.running, 'one-run-at-a-time');
-    this.running = true;
+    // Traps and stray rejections belong to the process: two worlds that turn at once could not tell whose they are.
+    invariant(!worldTurns, 'one-world-turns-at-a-time');
+    worldTurns = true;
     const unpoison = this.options.traps === false ? () => undefined : poison((name) => this.leaked(name));
     const deadline = typeof until === 'number' ? until : this.nowUs + withinUs;
     const holds = typeof until === 'number' ? () => false : until;
@@ -163,7 +165,7 @@ export class World {
       );
     } finally {
       unpoison();
-      this.running = false;
+      worldTurns = false;
     }
     return held;
   }
