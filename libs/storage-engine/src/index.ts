@@ -1,1 +1,15 @@
-export {};
+export { LmdbStore, openStore, type StoreOptions } from './lmdb-store';
+
+// Versions of keys, over any StoreReader.
+export { newestVersion, putVersion, readAt, type Version } from './mvcc';
+export { scanAt, type ScanEntry, type ScanOptions, type ScanPage } from './mvcc-scan';
+export {
+  decodeKey,
+  mvccKey,
+  startOf,
+  timestampOf,
+  TIMESTAMP_MAX,
+  versionKey,
+  versionsEnd,
+  versionsStart,
+} from './mvcc-key';
