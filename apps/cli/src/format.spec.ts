@@ -9,6 +9,11 @@ describe('escapeBytes', () => {
 
 describe('table', () => {
   it('aligns columns to their widest cell', () => {
-    expect(table([['id', 'leader'], ['shard-1', 'n2']])).toBe('id       leader\nshard-1  n2\n');
+    expect(
+      table([
+        ['id', 'leader'],
+        ['shard-1', 'n2'],
+      ]),
+    ).toBe('id       leader\nshard-1  n2\n');
   });
 });

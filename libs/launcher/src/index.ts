@@ -18,7 +18,6 @@ export {
   type Service,
 } from './cluster-plan';
 export { planOf } from './cluster-folder';
-export { lockFolder, type FolderLock } from './folder-lock';
 export { firstTakenPort, freePorts } from './free-ports';
 // Its processes.
 export { Supervisor, type RunningProcess, type SupervisorEvent, type SupervisorOptions } from './supervisor';

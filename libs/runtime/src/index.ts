@@ -21,3 +21,4 @@ export { diskFolderParts, diskNameParts } from './disk-name';
 export { describeDisk, type DiskBench, type RunOnDisk } from './conformance/disk-conformance';
 export { describeStore, type RunOnStore, type StoreBench } from './conformance/store-conformance';
 export { describeRandom, describeTime, type RunOnTime, type TimeBench } from './conformance/time-conformance';
+export { lockFolder, type FolderLock } from './folder-lock';

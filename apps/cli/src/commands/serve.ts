@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { Command } from 'commander';
+import { lockFolder } from '@synod/runtime';
 import {
   DEFAULT_PORT_BASE,
   DEFAULT_SHAPE,
   fixedPorts,
-  lockFolder,
   planCluster,
   planOf,
   SERVICES,

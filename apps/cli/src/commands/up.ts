@@ -1,13 +1,12 @@
 import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { SynodError } from '@synod/runtime';
+import { lockFolder, SynodError } from '@synod/runtime';
 import {
   addressesOf,
   DEFAULT_PORT_BASE,
   DEFAULT_SHAPE,
   firstTakenPort,
   fixedPorts,
-  lockFolder,
   planCluster,
   planOf,
   Supervisor,
@@ -82,7 +81,11 @@ function freshPlan(options: UpOptions): ClusterPlan {
 
 async function refuseTakenPorts(plan: ClusterPlan): Promise<void> {
   const taken = await firstTakenPort(
-    plan.processes.flatMap(({ ports }) => [ports.client, ports.http, ...(ports.peer === undefined ? [] : [ports.peer])]),
+    plan.processes.flatMap(({ ports }) => [
+      ports.client,
+      ports.http,
+      ...(ports.peer === undefined ? [] : [ports.peer]),
+    ]),
   );
   if (taken === undefined) return;
   const owner = plan.processes.find(({ ports }) => Object.values(ports).includes(taken));
@@ -141,7 +144,8 @@ export function reportEvent(event: SupervisorEvent): void {
 
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 99) throw new InvalidArgumentError('a whole number from 1 to 99');
+  if (!Number.isInteger(value) || value < 1 || value > 99)
+    throw new InvalidArgumentError('a whole number from 1 to 99');
   return value;
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { SynodError } from '@synod/runtime';
+import { SynodError } from './errors';
 
 /** Holds a folder for this process until `release`. */
 export interface FolderLock {

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { lockFolder, SynodError, type FolderLock } from '@synod/runtime';
+
+/** Who a data folder belongs to, and in which format. */
+export interface Version {
+  readonly format: number;
+  readonly service: string;
+  readonly nodeId: string;
+  /** Drawn when the folder was empty: another incarnation is another disk. */
+  readonly incarnation: string;
+  /** Absent until the node has met its cluster. */
+  readonly clusterId?: string;
+}
+
+const FILE = 'VERSION';
+const LOCK = 'LOCK';
+
+const versionSchema = z.object({
+  format: z.number().int(),
+  service: z.string(),
+  nodeId: z.string(),
+  incarnation: z.string().min(1),
+  clusterId: z.string().min(1).optional(),
+});
+
+/** A node's data folder, held by this process alone. */
+export class DataFolder {
+  private constructor(
+    readonly folder: string,
+    private readonly lock: FolderLock,
+    private current: Version,
+    /** Whether this start found it empty. */
+    readonly fresh: boolean,
+  ) {}
+
+  get version(): Version {
+    return this.current;
+  }
+
+  /**
+   * Takes a folder for this process; an empty one draws an incarnation.
+   * @throws {SynodError} `failed-precondition`, in one line that says what to do, if another process holds it, or it belongs to another
+   *   service, node or format, or holds files but no VERSION
+   */
+  static async open(options: { folder: string; service: string; nodeId: string; format: number }): Promise<DataFolder> {
+    const { service, nodeId, format } = options;
+    const folder = path.resolve(options.folder);
+    await mkdir(folder, { recursive: true });
+    const lock = await lockFolder(folder, LOCK);
+    try {
+      return await DataFolder.read(folder, lock, { service, nodeId, format });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private static async read(
+    folder: string,
+    lock: FolderLock,
+    wanted: Pick<Version, 'service' | 'nodeId' | 'format'>,
+  ): Promise<DataFolder> {
+    const found = await readVersion(folder);
+    if (found !== undefined) {
+      refuseForeign(folder, found, wanted);
+      return new DataFolder(folder, lock, found, false);
+    }
+    const strangers = (await readdir(folder)).filter((name) => name !== LOCK && !name.startsWith(`${FILE}.`));
+    if (strangers.length > 0) {
+      throw refusal(
+        `${folder} holds files (${strangers[0]} …) but no VERSION: it is not a data folder; use an empty one`,
+      );
+    }
+    const version: Version = { ...wanted, incarnation: randomBytes(8).toString('hex') };
+    await writeVersion(folder, version);
+    return new DataFolder(folder, lock, version, true);
+  }
+
+  /**
+   * Remembers the cluster that the node has met, for good.
+   * @throws {SynodError} `failed-precondition` if the folder belongs to another cluster
+   */
+  async join(clusterId: string): Promise<void> {
+    if (this.current.clusterId === clusterId) return;
+    if (this.current.clusterId !== undefined) {
+      throw refusal(
+        `${this.folder} belongs to cluster ${this.current.clusterId}, not to ${clusterId}; use its own data folder, or the right --consensus`,
+      );
+    }
+    this.current = { ...this.current, clusterId };
+    await writeVersion(this.folder, this.current);
+  }
+
+  async release(): Promise<void> {
+    await this.lock.release();
+  }
+}
+
+function refusal(message: string): SynodError {
+  return new SynodError('failed-precondition', message);
+}
+
+function refuseForeign(folder: string, found: Version, wanted: Pick<Version, 'service' | 'nodeId' | 'format'>): void {
+  if (found.service !== wanted.service) {
+    throw refusal(`${folder} is a data folder of ${found.service}, not of ${wanted.service}; use another --data-dir`);
+  }
+  if (found.format !== wanted.format) {
+    throw refusal(
+      `${folder} has format ${found.format}, this release reads ${wanted.format}; start the release that wrote it`,
+    );
+  }
+  if (found.nodeId !== wanted.nodeId) {
+    throw refusal(
+      `${folder} belongs to node ${found.nodeId}, not to ${wanted.nodeId}; use another --data-dir or --node-id`,
+    );
+  }
+}
+
+async function readVersion(folder: string): Promise<Version | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path.join(folder, FILE), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const { clusterId, ...rest } = versionSchema.parse(JSON.parse(text));
+    return clusterId === undefined ? rest : { ...rest, clusterId };
+  } catch {
+    throw new SynodError('corrupt', `${path.join(folder, FILE)} is damaged; restore it from a backup of the folder`);
+  }
+}
+
+/** Written beside, synced, renamed, and the folder synced: a crash leaves the old one or the new one. */
+async function writeVersion(folder: string, version: Version): Promise<void> {
+  const draft = path.join(folder, `${FILE}.draft`);
+  const file = await open(draft, 'w');
+  await file.writeFile(`${JSON.stringify(version, null, 2)}\n`);
+  await file.sync();
+  await file.close();
+  await rename(draft, path.join(folder, FILE));
+  const directory = await open(folder, 'r');
+  await directory.sync();
+  await directory.close();
+}

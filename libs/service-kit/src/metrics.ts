@@ -1,0 +1,73 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RpcObserver } from '@synod/rpc';
+
+/** What a service tells Prometheus: Node's own figures (event-loop lag among them), its calls, and what the service adds. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly rpc: RpcObserver;
+
+  constructor(identity: { readonly service: string; readonly node: string }) {
+    this.registry.setDefaultLabels(identity);
+    collectDefaultMetrics({ register: this.registry });
+    const registers = [this.registry];
+    const calls = new Counter({
+      name: 'synod_rpc_calls_total',
+      help: 'Calls that ended, by method and gRPC status.',
+      labelNames: ['method', 'code'],
+      registers,
+    });
+    const seconds = new Histogram({
+      name: 'synod_rpc_seconds',
+      help: 'How long calls took.',
+      labelNames: ['method'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    });
+    const streams = new Gauge({
+      name: 'synod_rpc_streams',
+      help: 'Streams open now.',
+      labelNames: ['method'],
+      registers,
+    });
+    this.rpc = {
+      callEnded: (method, code, elapsed) => {
+        calls.inc({ method, code });
+        seconds.observe({ method }, elapsed);
+      },
+      streamOpened: (method) => streams.inc({ method }),
+      streamClosed: (method) => streams.dec({ method }),
+    };
+  }
+
+  /**
+   * A figure that is read when Prometheus asks.
+   * @param read the value for each set of labels
+   */
+  gauge<L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    read: () => readonly { readonly labels: Readonly<Record<L, string>>; readonly value: number }[],
+  ): void {
+    const gauge: Gauge<L> = new Gauge<L>({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.registry],
+      collect: () => {
+        gauge.reset();
+        for (const { labels, value } of read()) gauge.set(labels as Parameters<typeof gauge.set>[0] & object, value);
+      },
+    });
+  }
+
+  /** A distribution of durations. */
+  histogram(name: string, help: string): { observe(seconds: number): void } {
+    return new Histogram({
+      name,
+      help,
+      buckets: [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1],
+      registers: [this.registry],
+    });
+  }
+}

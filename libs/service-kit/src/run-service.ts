@@ -1,0 +1,73 @@
+import { InvariantViolation } from '@synod/invariant';
+import { SynodError } from '@synod/runtime';
+import { HelpRequested } from './config';
+import { UsageError } from './usage-error';
+
+/** How often a service looks whether who started it is still there. */
+const PARENT_POLL_MS = 500;
+
+/** What a running service is stopped by. */
+export interface Running {
+  /** Graceful end: hears nothing new, finishes what it can, closes what it holds. */
+  stop(): Promise<void>;
+}
+
+/** A stop that takes longer is cut short: whoever asked will not wait for ever. */
+const STOP_MS = 4_000;
+
+/**
+ * Runs a service's `main`: starts it, waits for SIGTERM or SIGINT or the end of its parent, stops it. What went wrong is one line on stderr;
+ * exit code 2 for a wrong start, 1 for any other failure.
+ * @param start builds everything; rejects if it cannot
+ */
+export async function runService(start: (end: (error: unknown) => void) => Promise<Running>): Promise<void> {
+  let end: (error: unknown) => void = () => undefined;
+  const ended = new Promise<unknown>((resolve) => (end = resolve));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(undefined));
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
+  watchParent(() => end(undefined));
+  let running: Running | undefined;
+  try {
+    const starting = start(end);
+    // An end during the start leaves nothing half built: the process goes at once.
+    running = await Promise.race([starting, ended.then(() => undefined)]);
+    const error = await ended;
+    if (error !== undefined) throw error;
+    setTimeout(() => process.exit(0), STOP_MS).unref();
+    await running?.stop();
+    process.exit(0);
+  } catch (error) {
+    process.exit(report(error));
+  }
+}
+
+/** Says what went wrong. @returns the exit code */
+function report(error: unknown): number {
+  if (error instanceof HelpRequested) {
+    process.stdout.write(error.text);
+    return 0;
+  }
+  const expected = error instanceof UsageError || error instanceof SynodError;
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`error: ${text.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  // A bug leaves its trace in the log, for whoever mends it; a refusal needs none.
+  if (!expected && error instanceof Error)
+    process.stderr.write(`${JSON.stringify({ level: 'error', stack: error.stack })}\n`);
+  if (error instanceof InvariantViolation) process.stderr.write('error: stopped, so that nothing is built on it\n');
+  return error instanceof UsageError ? 2 : 1;
+}
+
+/**
+ * Calls `gone` when the process named by SYNOD_PARENT_PID is no longer the parent: it died, however it died. Polls, since nothing tells a
+ * process of its parent's SIGKILL.
+ */
+function watchParent(gone: () => void): void {
+  const parent = Number(process.env['SYNOD_PARENT_PID'] ?? '');
+  if (!Number.isInteger(parent) || parent <= 0) return;
+  const look = (): void => {
+    if (process.ppid !== parent) gone();
+  };
+  look();
+  setInterval(look, PARENT_POLL_MS).unref();
+}
