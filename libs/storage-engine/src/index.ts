@@ -2,7 +2,7 @@ export { LmdbStore, openStore, type StoreOptions } from './lmdb-store';
 
 // Versions of keys, over any StoreReader.
 export { newestVersion, putVersion, readAt, type Version } from './mvcc';
-export { scanAt, type ScanEntry, type ScanOptions, type ScanPage } from './mvcc-scan';
+export { scanAt, scanPage, type PageOptions, type ScanEntry, type ScanPage } from './mvcc-scan';
 export {
   decodeKey,
   mvccKey,
