@@ -1,1 +1,16 @@
-export {};
+// Serving.
+export { GrpcServer, type GrpcServerOptions, type ServiceOptions } from './grpc-server';
+export type { Handler, ResponseWriter, ServiceHandlers } from './handlers';
+export type { CallContext } from './call-context';
+export type { Health } from './health';
+// Calling.
+export { GrpcChannels, type CallOptions, type ClientStream, type StreamHandler, type UnaryOptions } from './channels';
+// The Transport port.
+export { grpcTransport, type GrpcTransportOptions } from './grpc-transport';
+// What both ends share.
+export { formatAddress, isLoopback, parseAddress, type Address } from './address';
+export { StatusError, statusOf } from './error-table';
+export { status } from '@grpc/grpc-js';
+export { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
+export { noObserver, type RpcObserver } from './observer';
+export { currentTraceId, TRACE_ID_KEY, withTraceId } from './trace';

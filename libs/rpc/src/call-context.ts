@@ -1,0 +1,60 @@
+import type { Deadline, Metadata } from '@grpc/grpc-js';
+
+/** What grpc-js's calls of every shape have in common on the server. */
+export interface ServerCall {
+  readonly metadata: Metadata;
+  readonly cancelled: boolean;
+  getPeer(): string;
+  getDeadline(): Deadline;
+  once(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** What a handler knows of the call that it serves, apart from the request. */
+export class CallContext {
+  private readonly deadlineAtMs: number;
+  private readonly controller = new AbortController();
+
+  constructor(
+    private readonly call: ServerCall,
+    /** `/package.Service/Method`. */
+    readonly method: string,
+    readonly traceId: string,
+    /** The server's own bound, for calls whose client set none or a later one. */
+    deadlineMsMax: number,
+  ) {
+    const asked = call.getDeadline();
+    this.deadlineAtMs = Math.min(asked instanceof Date ? asked.getTime() : asked, Date.now() + deadlineMsMax);
+    call.once('cancelled', () => this.abort(new Error('the client is gone or its deadline has passed')));
+  }
+
+  /** Address of the client. */
+  get peer(): string {
+    return this.call.getPeer();
+  }
+
+  /** Nobody waits for the answer any more. */
+  get aborted(): boolean {
+    return this.controller.signal.aborted;
+  }
+
+  /** Aborts when nobody waits for the answer any more: the client is gone, the deadline has passed, the server stops. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Time until the answer is of no use; Infinity without a deadline. For passing on to other services. */
+  get remainingMs(): number {
+    return Math.max(0, this.deadlineAtMs - Date.now());
+  }
+
+  /** The first value of a metadata key, if it is text; keys are in lower case. */
+  metadata(key: string): string | undefined {
+    const value = this.call.metadata.get(key)[0];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** For the server that runs the call; handlers throw instead. */
+  abort(reason: Error): void {
+    this.controller.abort(reason);
+  }
+}

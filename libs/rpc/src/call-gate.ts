@@ -1,0 +1,158 @@
+import { performance } from 'node:perf_hooks';
+import { Metadata, status } from '@grpc/grpc-js';
+import { InvariantViolation } from '@synod/invariant';
+import { SynodError, type Log } from '@synod/runtime';
+import { CallContext, type ServerCall } from './call-context';
+import { failedStatus, StatusError, type FailedStatus } from './error-table';
+import type { RpcLimits } from './limits';
+import type { RpcObserver } from './observer';
+import { TRACE_ID_KEY, traceIdFrom, withTraceId } from './trace';
+
+/** How calls of one method are admitted. */
+export interface CallPolicy {
+  /** `/package.Service/Method`. */
+  readonly method: string;
+  /** A long-lived stream: bounded by `streamsMax`, and ended rather than waited for when the server stops. */
+  readonly stream: boolean;
+  /** Served under any load and until the very end: health and reflection. */
+  readonly exempt: boolean;
+  /** Infinity for methods that wait by nature. */
+  readonly deadlineMsMax: number;
+}
+
+export type Outcome<T> =
+  | { readonly kind: 'done'; readonly value: T; readonly trailers: Metadata }
+  | { readonly kind: 'failed'; readonly status: FailedStatus };
+
+/** Everything that is the same for every call: admission, trace id, deadline, the status of what was thrown, metrics. */
+export class CallGate {
+  private inflight = 0;
+  private readonly streams = new Set<CallContext>();
+  private stopping = false;
+  private whenIdle: (() => void) | undefined;
+
+  constructor(
+    private readonly limits: RpcLimits,
+    private readonly log: Log,
+    private readonly observer: RpcObserver,
+    /** Told of broken invariants: whoever runs the process stops it. */
+    private readonly fault: (error: InvariantViolation) => void,
+  ) {}
+
+  /** Runs one call; never rejects. */
+  async run<T>(call: ServerCall, policy: CallPolicy, work: (context: CallContext) => Promise<T>): Promise<Outcome<T>> {
+    const startedMs = performance.now();
+    const traceId = traceIdFrom(text(call.metadata, TRACE_ID_KEY));
+    const context = new CallContext(call, policy.method, traceId, policy.deadlineMsMax);
+    const outcome = await withTraceId(traceId, () => this.admitted(context, policy, work));
+    const { code, metadata } =
+      outcome.kind === 'failed' ? outcome.status : { code: status.OK, metadata: outcome.trailers };
+    metadata.set(TRACE_ID_KEY, traceId);
+    const seconds = (performance.now() - startedMs) / 1_000;
+    this.observer.callEnded(policy.method, call.cancelled ? 'CANCELLED' : (status[code] ?? String(code)), seconds);
+    return outcome;
+  }
+
+  /** Refuses new calls from now on; resolves when those being served are done, streams apart. */
+  async drain(): Promise<void> {
+    this.stopping = true;
+    if (this.inflight === 0) return;
+    await new Promise<void>((resolve) => {
+      this.whenIdle = resolve;
+    });
+  }
+
+  /** Ends every stream with UNAVAILABLE. */
+  endStreams(): void {
+    for (const context of this.streams) context.abort(stopping());
+  }
+
+  private async admitted<T>(
+    context: CallContext,
+    policy: CallPolicy,
+    work: (context: CallContext) => Promise<T>,
+  ): Promise<Outcome<T>> {
+    try {
+      this.admit(policy);
+    } catch (error) {
+      return this.failed(error, context);
+    }
+    const running = policy.stream ? this.runStream(context, work) : this.runUnary(context, policy, work);
+    try {
+      return { kind: 'done', value: await running, trailers: new Metadata() };
+    } catch (error) {
+      return this.failed(error, context);
+    }
+  }
+
+  private admit({ exempt, stream }: CallPolicy): void {
+    if (exempt) return;
+    if (this.stopping) throw stopping();
+    const [count, bound] = stream
+      ? [this.streams.size, this.limits.streamsMax]
+      : [this.inflight, this.limits.inflightMax];
+    if (count < bound) return;
+    const what = stream ? 'streams are open' : 'calls are being served';
+    throw new SynodError('overloaded', `${bound} ${what}, which is this server's bound; back off`);
+  }
+
+  /** The call stays counted until its work is over, even when its deadline was answered before: the bound is on work. */
+  private async runUnary<T>(
+    context: CallContext,
+    { deadlineMsMax }: CallPolicy,
+    work: (context: CallContext) => Promise<T>,
+  ): Promise<T> {
+    this.inflight++;
+    const working = work(context).finally(() => {
+      this.inflight--;
+      if (this.inflight === 0) this.whenIdle?.();
+    });
+    if (deadlineMsMax === Infinity) return working;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const details = `not done within ${deadlineMsMax} ms; whether it took effect is not known`;
+        const error = new StatusError(status.DEADLINE_EXCEEDED, details);
+        context.abort(error);
+        reject(error);
+      }, deadlineMsMax);
+    });
+    return Promise.race([working, late]).finally(() => clearTimeout(timer));
+  }
+
+  private async runStream<T>(context: CallContext, work: (context: CallContext) => Promise<T>): Promise<T> {
+    this.streams.add(context);
+    this.observer.streamOpened(context.method);
+    const aborted = new Promise<never>((_, reject) => {
+      context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
+    });
+    try {
+      return await Promise.race([work(context), aborted]);
+    } finally {
+      this.streams.delete(context);
+      this.observer.streamClosed(context.method);
+    }
+  }
+
+  private failed<T>(error: unknown, context: CallContext): Outcome<T> {
+    const failure = failedStatus(error, context.traceId);
+    const { method, aborted } = context;
+    if (error instanceof InvariantViolation) this.fault(error);
+    if (failure.bug && !aborted) {
+      const stack = error instanceof Error ? error.stack : String(error);
+      this.log.error('a call failed for a reason that nobody foresaw', { method, stack });
+    } else {
+      this.log.debug('a call failed', { method, code: status[failure.code], details: failure.details });
+    }
+    return { kind: 'failed', status: failure };
+  }
+}
+
+function stopping(): SynodError {
+  return new SynodError('unavailable', 'the server is stopping; use another one');
+}
+
+function text(metadata: Metadata, key: string): string | undefined {
+  const value = metadata.get(key)[0];
+  return typeof value === 'string' ? value : undefined;
+}
