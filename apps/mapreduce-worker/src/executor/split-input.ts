@@ -1,0 +1,68 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { recordChunks, type RecordChunk, type Separators } from '@synod/mapreduce';
+import type { SplitOrder } from './orders';
+import type { SnapshotReader } from './snapshot-reader';
+
+const LIMITS = {
+  /** Large enough that system calls do not matter. */
+  blockBytes: 1024 * 1024,
+  /** A record must fit in memory as a whole; a quarter of an executor's heap. */
+  recordBytesMax: 128 * 1024 * 1024,
+};
+
+/** Rows asked for at once. */
+const SCAN_ROWS = 200;
+
+type Visit = (document: Buffer, chunk: RecordChunk) => void;
+
+/** Reads the records of a split, in chunks of whole records of one document each. */
+export async function readSplit(
+  split: SplitOrder,
+  separators: Separators,
+  snapshot: () => SnapshotReader,
+  visit: Visit,
+): Promise<void> {
+  switch (split.kind) {
+    case 'files':
+      for (const range of split.ranges) readFileRange(Buffer.from(split.folder), range, separators, visit);
+      return;
+    case 'store':
+      return readRows(split, snapshot(), visit);
+  }
+}
+
+function readFileRange(
+  folder: Buffer,
+  range: (SplitOrder & { kind: 'files' })['ranges'][number],
+  separators: Separators,
+  visit: Visit,
+): void {
+  const document = Buffer.from(range.document);
+  // Paths are bytes: a name that is not UTF-8 is a name all the same.
+  const file = openSync(Buffer.concat([folder, document]), 'r');
+  try {
+    const source = {
+      read: (offset: number, into: Uint8Array) => readSync(file, into, 0, into.length, offset),
+    };
+    for (const chunk of recordChunks(source, range, separators, LIMITS)) visit(document, chunk);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A value is a document; a split holds whole values, so there is nothing to align. */
+async function readRows(split: SplitOrder & { kind: 'store' }, reader: SnapshotReader, visit: Visit): Promise<void> {
+  const prefix = Buffer.from(split.prefix);
+  const through = Buffer.from(split.through);
+  let after: Buffer = Buffer.from(split.after);
+  for (;;) {
+    const { rows, more } = await reader.scan({ prefix, after, limit: SCAN_ROWS, readTs: split.readTs });
+    for (const { key, value } of rows) {
+      if (through.length > 0 && key.compare(through) > 0) return;
+      if (value.length > 0) visit(key, { offset: 0, bytes: value });
+    }
+    const last = rows.at(-1);
+    if (!more || last === undefined || (through.length > 0 && last.key.compare(through) >= 0)) return;
+    after = last.key;
+  }
+}
