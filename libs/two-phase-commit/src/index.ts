@@ -1,5 +1,14 @@
 // Words.
-export type { Key, ShardId, Timestamp, TxnAttempt, TxnHandle, TxnId } from './words';
+export {
+  sameTxn,
+  txnName,
+  type Key,
+  type ShardId,
+  type Timestamp,
+  type TxnAttempt,
+  type TxnHandle,
+  type TxnId,
+} from './words';
 // The decision record, at the anchor shard.
 export { UNDECIDED, admit, fateOf, sameDecision, type Decision, type DecisionRecord, type Fate } from './decision';
 // One participant: what it holds, and the rules that change it.

@@ -1,7 +1,7 @@
 import { UNDECIDED, type Decision, type DecisionRecord } from './decision';
 import { commitOnePhase, decide, prepare, resolve, type PrepareOutcome, type Work } from './participant';
 import { WORKING, type Change, type Lock, type ParticipantState, type ShardView } from './shard-view';
-import type { Key, ShardId, Timestamp, TxnHandle, TxnId } from './words';
+import { sameTxn, txnName, type Key, type ShardId, type Timestamp, type TxnHandle } from './words';
 
 /** A version in a `MemoryShard`, newest first. */
 export interface MemoryVersion {
@@ -11,20 +11,20 @@ export interface MemoryVersion {
 
 /** A shard's state in plain maps: what tests and the explorer run the rules on. Values are strings. */
 export class MemoryShard implements ShardView {
-  private readonly participations = new Map<TxnId, ParticipantState>();
-  private readonly decisions = new Map<TxnId, Decision>();
+  private readonly participations = new Map<string, ParticipantState>();
+  private readonly decisions = new Map<string, Decision>();
   private readonly intents = new Map<Key, { readonly lock: Lock; readonly value: string }>();
   private readonly shared = new Map<Key, readonly Lock[]>();
   private readonly history = new Map<Key, readonly MemoryVersion[]>();
 
   constructor(readonly id: ShardId) {}
 
-  participation(txn: TxnId): ParticipantState {
-    return this.participations.get(txn) ?? WORKING;
+  participation(txn: TxnHandle): ParticipantState {
+    return this.participations.get(txnName(txn)) ?? WORKING;
   }
 
-  decision(txn: TxnId): DecisionRecord {
-    return this.decisions.get(txn) ?? UNDECIDED;
+  decision(txn: TxnHandle): DecisionRecord {
+    return this.decisions.get(txnName(txn)) ?? UNDECIDED;
   }
 
   newestVersion(key: Key): Timestamp {
@@ -102,10 +102,10 @@ export class MemoryShard implements ShardView {
   private applyOne(change: Change<string>): void {
     switch (change.kind) {
       case 'participation':
-        this.participations.set(change.txn.id, change.state);
+        this.participations.set(txnName(change.txn), change.state);
         return;
       case 'decision':
-        this.decisions.set(change.txn.id, change.record);
+        this.decisions.set(txnName(change.txn), change.record);
         return;
       case 'put-intent':
         this.intents.set(change.key, { lock: change.lock, value: change.value });
@@ -117,7 +117,7 @@ export class MemoryShard implements ShardView {
         this.intents.delete(change.key);
         return;
       case 'drop-shared-lock': {
-        const rest = this.sharedLocks(change.key).filter((lock) => lock.txn.id !== change.txn);
+        const rest = this.sharedLocks(change.key).filter((lock) => !sameTxn(lock.txn, change.txn));
         if (rest.length === 0) this.shared.delete(change.key);
         else this.shared.set(change.key, rest);
         return;

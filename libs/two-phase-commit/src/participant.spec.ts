@@ -206,6 +206,24 @@ describe('resolve', () => {
     expect(shard.versions('a')).toEqual([{ commitTs: 30n, value: 'x' }]);
   });
 
+  it('drops what was prepared under an attempt that committed elsewhere with other work', () => {
+    const shard = new MemoryShard(1);
+    shard.prepare(work('t', { writes: { a: 'x' } }), 10n);
+    shard.resolve(handle('t'), committed(1, 9n));
+    expect(shard.versions('a')).toEqual([]);
+    expect(shard.quiet).toBe(true);
+  });
+
+  it('takes the same id at another anchor for another transaction', () => {
+    const shard = new MemoryShard(1);
+    shard.prepare(work('t', { writes: { a: 'x' } }), 10n);
+    const other = work('t', { writes: { a: 'y' } });
+    const elsewhere = { ...other, attempt: { ...other.attempt, txn: { id: 't', anchor: 7 } } };
+    expect(shard.prepare(elsewhere, 11n)).toMatchObject({ kind: 'refused', refusal: { kind: 'locked' } });
+    shard.resolve({ id: 't', anchor: 7 }, aborted(1));
+    expect(shard.intent('a')?.prepTs).toBe(10n);
+  });
+
   it('stops when told the opposite of what it did', () => {
     const shard = new MemoryShard(1);
     shard.prepare(work('t', { writes: { a: 'x' } }), 10n);
@@ -214,6 +232,6 @@ describe('resolve', () => {
     shard.resolve(handle('u'), aborted(2));
     expect(() => shard.resolve(handle('u'), committed(2, 9n))).toThrow('decision-never-changes');
     shard.resolve(handle('u'), committed(3, 9n));
-    expect(shard.participation('u')).toEqual({ phase: 'committed', attempt: 3, commitTs: 9n });
+    expect(shard.participation(handle('u'))).toEqual({ phase: 'committed', attempt: 3, commitTs: 9n });
   });
 });

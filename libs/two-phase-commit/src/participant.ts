@@ -1,7 +1,7 @@
 import { invariant } from '@synod/invariant';
 import { admit, fateOf, sameDecision, type Decision } from './decision';
 import type { Change, Lock, ParticipantState, ShardView } from './shard-view';
-import type { Key, ShardId, Timestamp, TxnAttempt, TxnHandle } from './words';
+import { sameTxn, txnName, type Key, type ShardId, type Timestamp, type TxnAttempt, type TxnHandle } from './words';
 
 /** What a transaction read and wants to write at one shard. */
 export interface Work<V> {
@@ -43,9 +43,9 @@ export function obstacle<V>(view: ShardView, work: Work<V>): PrepareOutcome | un
 
 /** What the shard already knows of this very transaction. */
 function ownState(view: ShardView, { txn, attempt }: TxnAttempt): PrepareOutcome | undefined {
-  const record = view.decision(txn.id);
+  const record = view.decision(txn);
   if (record.state !== 'none' && fateOf(attempt, record) !== 'undecided') return { kind: 'decided', record };
-  const state = view.participation(txn.id);
+  const state = view.participation(txn);
   switch (state.phase) {
     case 'working':
       return undefined;
@@ -79,7 +79,7 @@ function conflict<V>(view: ShardView, { attempt, reads, writes }: Work<V>): Prep
 }
 
 function otherThan(attempt: TxnAttempt, locks: readonly (Lock | undefined)[]): Lock | undefined {
-  return locks.find((lock) => lock !== undefined && lock.txn.id !== attempt.txn.id);
+  return locks.find((lock) => lock !== undefined && !sameTxn(lock.txn, attempt.txn));
 }
 
 function refused(refusal: Refusal): PrepareOutcome {
@@ -118,7 +118,7 @@ export function commitOnePhase<V>(view: ShardView, work: Work<V>, commitTs: Time
   if (found !== undefined) return { outcome: found, changes: [] };
   assertAfterLocks(view, work, commitTs);
   const { txn, attempt } = work.attempt;
-  const record = admit(view.decision(txn.id), { state: 'committed', attempt, commitTs });
+  const record = admit(view.decision(txn), { state: 'committed', attempt, commitTs });
   const changes: Change<V>[] = [{ kind: 'decision', txn, record }];
   for (const { key, value } of work.writes) changes.push({ kind: 'put-version', key, commitTs, value });
   return { outcome: { kind: 'decided', record }, changes };
@@ -138,7 +138,7 @@ function assertAfterLocks<V>(view: ShardView, work: Work<V>, ts: Timestamp): voi
     invariant(
       newest < ts,
       'prep-ts-after-locks',
-      () => `${work.attempt.txn.id} took ${ts}, its key has version ${newest}`,
+      () => `${txnName(work.attempt.txn)} took ${ts}, its key has version ${newest}`,
     );
   }
 }
@@ -154,14 +154,10 @@ export function decide<V>(
   proposal: Decision,
   participants: readonly ShardId[],
 ): Verdict<Decision, V> {
-  invariant(
-    txn.anchor === self,
-    'one-record-per-transaction',
-    () => `${txn.id}@${txn.anchor} is decided at shard ${self}`,
-  );
-  const before = view.decision(txn.id);
+  invariant(txn.anchor === self, 'one-record-per-transaction', () => `${txnName(txn)} is decided at shard ${self}`);
+  const before = view.decision(txn);
   const record = admit(before, proposal);
-  const state = view.participation(txn.id);
+  const state = view.participation(txn);
   const changes: Change<V>[] = [];
   if (!sameDecision(before, record)) {
     if (record.state === 'committed' && participants.includes(self)) assertVoted(state, record);
@@ -187,7 +183,7 @@ function assertVoted(state: ParticipantState, { attempt, commitTs }: Decision & 
  * what is not of the attempt that committed goes, what is of a later attempt than the one aborted stays.
  */
 export function resolve<V>(view: ShardView, txn: TxnHandle, outcome: Decision): readonly Change<V>[] {
-  const state = view.participation(txn.id);
+  const state = view.participation(txn);
   switch (state.phase) {
     case 'working':
       return [ended(txn, outcome)];
@@ -206,19 +202,23 @@ export function resolve<V>(view: ShardView, txn: TxnHandle, outcome: Decision): 
   }
 }
 
+/**
+ * An attempt is one set of keys, so a commit below this shard's own `prep_ts` was decided without this shard's vote: somebody sent
+ * other work under the same attempt. What is here was then never part of the transaction. It goes, rather than stop every replica
+ * for a client's mistake.
+ */
 function resolvePrepared<V>(state: ParticipantState & { phase: 'prepared' }, outcome: Decision): Change<V>[] {
   const { txn, attempt, prepTs } = state.lock;
   const fate = fateOf(attempt, outcome);
   if (fate === 'undecided') return [];
   const changes: Change<V>[] = [ended(txn, outcome)];
-  if (fate === 'committed' && outcome.state === 'committed') {
+  if (fate === 'committed' && outcome.state === 'committed' && prepTs <= outcome.commitTs) {
     const { commitTs } = outcome;
-    invariant(prepTs <= commitTs, 'commit-ts-is-max-prep-ts', () => `${commitTs} is below ${prepTs}`);
     for (const key of state.exclusive) changes.push({ kind: 'commit-intent', key, commitTs });
   } else {
     for (const key of state.exclusive) changes.push({ kind: 'drop-intent', key });
   }
-  for (const key of state.shared) changes.push({ kind: 'drop-shared-lock', key, txn: txn.id });
+  for (const key of state.shared) changes.push({ kind: 'drop-shared-lock', key, txn });
   return changes;
 }
 
@@ -231,5 +231,5 @@ function ended<V>(txn: TxnHandle, outcome: Decision): Change<V> {
 }
 
 function contradiction(txn: TxnHandle, state: ParticipantState, outcome: Decision): string {
-  return `${txn.id} is ${state.phase} here and told ${outcome.state}(${outcome.attempt})`;
+  return `${txnName(txn)} is ${state.phase} here and told ${outcome.state}(${outcome.attempt})`;
 }

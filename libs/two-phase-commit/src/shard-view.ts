@@ -1,5 +1,5 @@
 import type { Decision, DecisionRecord } from './decision';
-import type { Key, Timestamp, TxnAttempt, TxnHandle, TxnId } from './words';
+import type { Key, Timestamp, TxnAttempt, TxnHandle } from './words';
 
 /** Who holds a lock, from when on: `prepTs` is a lower bound of the commit timestamp. */
 export interface Lock extends TxnAttempt {
@@ -32,9 +32,9 @@ export const WORKING: ParticipantState = { phase: 'working' };
 
 /** The replicated state of one shard, as the rules read it. */
 export interface ShardView {
-  participation(txn: TxnId): ParticipantState;
+  participation(txn: TxnHandle): ParticipantState;
   /** The decision record, if this shard is the transaction's anchor; else `none`. */
-  decision(txn: TxnId): DecisionRecord;
+  decision(txn: TxnHandle): DecisionRecord;
   /** Commit timestamp of the newest version of a key, a deletion included; 0 if there is none. */
   newestVersion(key: Key): Timestamp;
   intent(key: Key): Lock | undefined;
@@ -48,7 +48,7 @@ export type Change<V> =
   | { readonly kind: 'put-intent'; readonly key: Key; readonly lock: Lock; readonly value: V }
   | { readonly kind: 'put-shared-lock'; readonly key: Key; readonly lock: Lock }
   | { readonly kind: 'drop-intent'; readonly key: Key }
-  | { readonly kind: 'drop-shared-lock'; readonly key: Key; readonly txn: TxnId }
+  | { readonly kind: 'drop-shared-lock'; readonly key: Key; readonly txn: TxnHandle }
   /** The intent's value becomes the version at `commitTs`; the intent goes. */
   | { readonly kind: 'commit-intent'; readonly key: Key; readonly commitTs: Timestamp }
   | { readonly kind: 'put-version'; readonly key: Key; readonly commitTs: Timestamp; readonly value: V };

@@ -1,4 +1,4 @@
-import type { TxnAttempt } from './words';
+import { sameTxn, txnName, type TxnAttempt } from './words';
 
 /**
  * Wait-die (Rosenkrantz, Stearns & Lewis, "System Level Concurrency Control for Distributed Database Systems", TODS 1978): of two
@@ -7,12 +7,12 @@ import type { TxnAttempt } from './words';
  */
 export function waitOrDie(requester: TxnAttempt, holder: TxnAttempt): 'wait' | 'die' {
   // The same transaction, asked twice: the second waits for the answer of the first.
-  if (requester.txn.id === holder.txn.id) return 'wait';
+  if (sameTxn(requester.txn, holder.txn)) return 'wait';
   return isOlder(requester, holder) ? 'wait' : 'die';
 }
 
-/** Ties are broken by id, so that of any two exactly one is older. */
+/** Ties are broken by name, so that of any two exactly one is older. */
 export function isOlder(a: TxnAttempt, b: TxnAttempt): boolean {
   if (a.priority !== b.priority) return a.priority < b.priority;
-  return a.txn.id < b.txn.id;
+  return txnName(a.txn) < txnName(b.txn);
 }

@@ -17,6 +17,16 @@ export interface TxnHandle {
   readonly anchor: ShardId;
 }
 
+/** The anchor is part of a transaction's identity: whoever names another one speaks of another transaction. */
+export function sameTxn(a: TxnHandle, b: TxnHandle): boolean {
+  return a.id === b.id && a.anchor === b.anchor;
+}
+
+/** `txn_id@anchor`, for maps and messages. */
+export function txnName(txn: TxnHandle): string {
+  return `${txn.id}@${txn.anchor}`;
+}
+
 /** One attempt of a transaction. */
 export interface TxnAttempt {
   readonly txn: TxnHandle;

@@ -1,5 +1,5 @@
 import type { Clock } from '@synod/runtime';
-import type { Lock, TxnId } from '@synod/two-phase-commit';
+import { txnName, type Lock, type TxnHandle } from '@synod/two-phase-commit';
 
 /** A transaction in doubt, and since when this leader knows it: by its own clock, and never longer than it leads. */
 export interface Doubt {
@@ -9,7 +9,7 @@ export interface Doubt {
 
 /** The transactions in doubt at this shard: prepared, and not yet told how they ended. Derived from the store. */
 export class InDoubt {
-  private readonly doubts = new Map<TxnId, Doubt>();
+  private readonly doubts = new Map<string, Doubt>();
 
   constructor(private readonly clock: Clock) {}
 
@@ -18,11 +18,11 @@ export class InDoubt {
   }
 
   add(lock: Lock): void {
-    this.doubts.set(lock.txn.id, { lock, seenUs: this.clock.monotonicUs() });
+    this.doubts.set(txnName(lock.txn), { lock, seenUs: this.clock.monotonicUs() });
   }
 
-  remove(txn: TxnId): void {
-    this.doubts.delete(txn);
+  remove(txn: TxnHandle): void {
+    this.doubts.delete(txnName(txn));
   }
 
   clear(): void {
@@ -31,7 +31,7 @@ export class InDoubt {
 
   /** 0 if it is not known as in doubt, or another attempt is: then it was settled meanwhile. */
   ageUs(lock: Lock): number {
-    const doubt = this.doubts.get(lock.txn.id);
+    const doubt = this.doubts.get(txnName(lock.txn));
     return doubt?.lock.attempt === lock.attempt ? this.clock.monotonicUs() - doubt.seenUs : 0;
   }
 

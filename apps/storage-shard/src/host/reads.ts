@@ -1,6 +1,6 @@
 import type { StorageRequest, StorageResponse } from '@synod/protocols';
 import { successor, SynodError, type Clock, type Probes } from '@synod/runtime';
-import type { Key, Lock, Timestamp } from '@synod/two-phase-commit';
+import { txnName, type Key, type Lock, type Timestamp } from '@synod/two-phase-commit';
 import { keyText, printableKey } from '../state/key-text';
 import type { ShardRows } from '../state/shard-rows';
 import type { KeyWaiters } from './key-waiters';
@@ -78,7 +78,7 @@ export class ShardReads {
       const [first] = blocking as readonly [Blocker];
       if (this.ports.clock.monotonicUs() >= giveUpUs) throw inDoubtTooLong(first);
       this.ports.probes.sometimes(first.lock === undefined ? 'read-met-latch' : 'read-met-intent');
-      const locks = new Map(blocking.flatMap(({ lock }) => (lock === undefined ? [] : [[lock.txn.id, lock]])));
+      const locks = new Map(blocking.flatMap(({ lock }) => (lock === undefined ? [] : [[txnName(lock.txn), lock]])));
       const settled = await Promise.all([...locks.values()].map((lock) => this.recovery.settle(lock)));
       if (settled.includes(true)) continue;
       this.leadership.current();
@@ -126,7 +126,6 @@ function mayCommitBelow(lock: Lock, readTs: Timestamp): boolean {
 }
 
 function inDoubtTooLong({ key, lock }: Blocker): SynodError {
-  const who =
-    lock === undefined ? 'a transaction that is being prepared' : `transaction ${lock.txn.id}@${lock.txn.anchor}`;
+  const who = lock === undefined ? 'a transaction that is being prepared' : `transaction ${txnName(lock.txn)}`;
   return new SynodError('unavailable', `key ${printableKey(key)} waits for ${who}; try again`);
 }

@@ -1,6 +1,7 @@
 import { SynodError, type Log, type Probes } from '@synod/runtime';
 import {
   recover,
+  txnName,
   type Decision,
   type DecisionRecord,
   type Lock,
@@ -46,7 +47,7 @@ export class Recovery {
   }
 
   private once(lock: Lock, expired: boolean): Promise<boolean> {
-    const name = `${lock.txn.id}/${lock.attempt}`;
+    const name = `${txnName(lock.txn)}/${lock.attempt}`;
     const running = this.running.get(name);
     if (running !== undefined) return running;
     const started = this.attempt(lock, expired).finally(() => this.running.delete(name));
@@ -63,8 +64,7 @@ export class Recovery {
     } catch (error) {
       if (!(error instanceof SynodError)) throw error;
       this.ports.log.debug('a transaction stays in doubt', {
-        txn: lock.txn.id,
-        anchor: lock.txn.anchor,
+        txn: txnName(lock.txn),
         reason: error.message,
       });
       return false;

@@ -2,7 +2,7 @@ import { unreachable } from '@synod/invariant';
 import type { ShardId, StorageRequest, StorageResponse } from '@synod/protocols';
 import type { Group, NodeId, StateMachine } from '@synod/replication';
 import { SynodError, type Clock, type Log, type Probes, type StoreReader, type Timers } from '@synod/runtime';
-import type { Decision, TxnId } from '@synod/two-phase-commit';
+import type { Decision, TxnHandle } from '@synod/two-phase-commit';
 import { printableKey, keyText } from '../state/key-text';
 import { ShardRows } from '../state/shard-rows';
 import { ShardStateMachine, type LockEvent, type ShardResult } from '../state/shard-state-machine';
@@ -147,20 +147,20 @@ export class ShardHost {
     checkHandle(txn);
     this.checkAnchor(txn.anchor);
     await this.leadership.barrier();
-    return { kind: 'record', record: this.rows.decision(txn.id) };
+    return { kind: 'record', record: this.rows.decision(txn) };
   }
 
   private async resolve({ txn, outcome }: StorageRequest & { kind: 'resolve' }): Promise<StorageResponse> {
     checkHandle(txn);
     checkAttemptNumber(outcome.attempt, 'outcome.attempt');
     this.leadership.current();
-    if (this.alreadyEnded(txn.id, outcome)) return { kind: 'resolved' };
+    if (this.alreadyEnded(txn, outcome)) return { kind: 'resolved' };
     await this.leadership.propose({ kind: 'resolve', txn, outcome });
     return { kind: 'resolved' };
   }
 
   /** Most often at the anchor, which resolved itself when it decided. What has ended so stays so: no log entry is needed. */
-  private alreadyEnded(txn: TxnId, outcome: Decision): boolean {
+  private alreadyEnded(txn: TxnHandle, outcome: Decision): boolean {
     const state = this.rows.participation(txn);
     if (state.phase === 'prepared') return false;
     const known = state.phase === 'working' ? this.rows.decision(txn) : { ...state, state: state.phase };

@@ -2,6 +2,7 @@ import type { StorageRequest, StorageResponse } from '@synod/protocols';
 import { SynodError, type Clock, type Probes } from '@synod/runtime';
 import {
   obstacle,
+  txnName,
   waitOrDie,
   type Key,
   type Lock,
@@ -166,7 +167,7 @@ function reasonOf(refusal: Refusal): string {
     case 'changed':
       return `key ${printableKey(refusal.key)} has changed since it was read`;
     case 'locked':
-      return `key ${printableKey(refusal.key)} is held by transaction ${refusal.holder.txn.id}@${refusal.holder.txn.anchor}`;
+      return `key ${printableKey(refusal.key)} is held by transaction ${txnName(refusal.holder.txn)}`;
     case 'earlier-attempt':
       return `attempt ${refusal.earlier.attempt} of this transaction is still in doubt`;
     case 'stale-attempt':

@@ -6,13 +6,12 @@ import {
   type ShardId,
   type TxnAttempt,
   type TxnHandle,
-  type TxnId,
 } from '@synod/two-phase-commit';
 import { ByteReader, ByteWriter } from './bytes';
 import { keyBytes, keyText } from './key-text';
 
 /** 128 bits. */
-export const TXN_ID_BYTES = 16;
+const TXN_ID_BYTES = 16;
 
 /** A buffered write's value; absent deletes the key. */
 export type Value = Buffer | undefined;
@@ -23,12 +22,15 @@ export interface StoredDecision {
   readonly participants: readonly ShardId[];
 }
 
-export function txnIdBytes(id: TxnId): Buffer {
-  return Buffer.from(id, 'hex');
+export function writeHandle(to: ByteWriter, txn: TxnHandle): void {
+  to.raw(Buffer.from(txn.id, 'hex')).u16(txn.anchor);
 }
 
-export function writeHandle(to: ByteWriter, txn: TxnHandle): void {
-  to.raw(txnIdBytes(txn.id)).u16(txn.anchor);
+/** As row keys have it. */
+export function handleBytes(txn: TxnHandle): Buffer {
+  const to = new ByteWriter();
+  writeHandle(to, txn);
+  return to.finish();
 }
 
 export function readHandle(from: ByteReader): TxnHandle {

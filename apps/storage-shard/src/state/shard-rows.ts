@@ -1,6 +1,7 @@
 import { invariant } from '@synod/invariant';
 import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
 import {
+  sameTxn,
   UNDECIDED,
   WORKING,
   type DecisionRecord,
@@ -9,7 +10,7 @@ import {
   type ParticipantState,
   type ShardView,
   type Timestamp,
-  type TxnId,
+  type TxnHandle,
 } from '@synod/two-phase-commit';
 import { keyBytes, keyText } from './key-text';
 import {
@@ -23,7 +24,7 @@ import {
   encodePrepared,
   encodeSharedLocks,
   encodeStoredDecision,
-  txnIdBytes,
+  handleBytes,
   type StoredDecision,
   type Value,
 } from './row-codec';
@@ -37,9 +38,9 @@ import { putVersion, readAt, scanAt, type LiveRow, type VersionAt } from './vers
  * | 1 | the user's key encoded, ~commit timestamp | a version, or a deletion |
  * | 2 | the user's key | the intent on it |
  * | 3 | the user's key | all shared locks on it |
- * | 4 | transaction id | participation in doubt: locks held, attempt |
- * | 5 | transaction id | how participation ended; the tombstone that refuses what comes late |
- * | 6 | transaction id | the decision record, if this is the anchor |
+ * | 4 | transaction id, anchor | participation in doubt: locks held, attempt |
+ * | 5 | transaction id, anchor | how participation ended; the tombstone that refuses what comes late |
+ * | 6 | transaction id, anchor | the decision record, if this is the anchor |
  */
 const ROWS = { versions: 1, intents: 2, sharedLocks: 3, prepared: 4, ended: 5, decisions: 6 } as const;
 
@@ -58,7 +59,7 @@ export class ShardRows implements ShardView {
     this.versions = this.row(ROWS.versions);
   }
 
-  participation(txn: TxnId): ParticipantState {
+  participation(txn: TxnHandle): ParticipantState {
     const prepared = this.reader.get(this.txnRow(ROWS.prepared, txn));
     if (prepared !== undefined) return decodePrepared(prepared);
     const ended = this.reader.get(this.txnRow(ROWS.ended, txn));
@@ -69,11 +70,11 @@ export class ShardRows implements ShardView {
       : { phase: 'aborted', attempt: decision.attempt };
   }
 
-  decision(txn: TxnId): DecisionRecord {
+  decision(txn: TxnHandle): DecisionRecord {
     return this.storedDecision(txn)?.record ?? UNDECIDED;
   }
 
-  storedDecision(txn: TxnId): StoredDecision | undefined {
+  storedDecision(txn: TxnHandle): StoredDecision | undefined {
     const row = this.reader.get(this.txnRow(ROWS.decisions, txn));
     return row === undefined ? undefined : decodeStoredDecision(row);
   }
@@ -128,8 +129,8 @@ export class ShardRows implements ShardView {
     return Buffer.concat([this.prefix, Buffer.of(kind), keyBytes(key)]);
   }
 
-  protected txnRow(kind: number, txn: TxnId): Buffer {
-    return Buffer.concat([this.prefix, Buffer.of(kind), txnIdBytes(txn)]);
+  protected txnRow(kind: number, txn: TxnHandle): Buffer {
+    return Buffer.concat([this.prefix, Buffer.of(kind), handleBytes(txn)]);
   }
 
   private rowRange(kind: number): { start: Buffer; end: Buffer } {
@@ -159,8 +160,8 @@ export class ShardRowsWriter extends ShardRows {
     this.transaction.put(this.keyRow(ROWS.sharedLocks, key), encodeSharedLocks([...this.sharedLocks(key), lock]));
   }
 
-  dropSharedLock(key: Key, txn: TxnId): void {
-    const rest = this.sharedLocks(key).filter((lock) => lock.txn.id !== txn);
+  dropSharedLock(key: Key, txn: TxnHandle): void {
+    const rest = this.sharedLocks(key).filter((lock) => !sameTxn(lock.txn, txn));
     const row = this.keyRow(ROWS.sharedLocks, key);
     if (rest.length === 0) this.transaction.remove(row);
     else this.transaction.put(row, encodeSharedLocks(rest));
@@ -178,7 +179,7 @@ export class ShardRowsWriter extends ShardRows {
     putVersion(this.transaction, this.row(ROWS.versions), keyBytes(key), commitTs, value);
   }
 
-  putParticipation(txn: TxnId, state: ParticipantState): void {
+  putParticipation(txn: TxnHandle, state: ParticipantState): void {
     const prepared = this.txnRow(ROWS.prepared, txn);
     const ended = this.txnRow(ROWS.ended, txn);
     switch (state.phase) {
@@ -203,7 +204,7 @@ export class ShardRowsWriter extends ShardRows {
     }
   }
 
-  putDecision(txn: TxnId, stored: StoredDecision): void {
+  putDecision(txn: TxnHandle, stored: StoredDecision): void {
     this.transaction.put(this.txnRow(ROWS.decisions, txn), encodeStoredDecision(stored));
   }
 }

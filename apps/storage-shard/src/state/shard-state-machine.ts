@@ -12,7 +12,7 @@ import {
   type Lock,
   type PrepareOutcome,
   type ShardId,
-  type TxnId,
+  type TxnHandle,
 } from '@synod/two-phase-commit';
 import { decodeCommand, type ShardCommand } from './commands';
 import type { Value } from './row-codec';
@@ -30,7 +30,7 @@ export type LockEvent =
   /** The transaction is in doubt here from now on. */
   | { readonly kind: 'prepared'; readonly lock: Lock }
   /** It no longer is: these keys are free of it. */
-  | { readonly kind: 'released'; readonly txn: TxnId; readonly keys: readonly Key[] };
+  | { readonly kind: 'released'; readonly txn: TxnHandle; readonly keys: readonly Key[] };
 
 /**
  * The replicated part of a shard: applies commands by the rules of @synod/two-phase-commit to the rows of the shard. Every replica
@@ -87,16 +87,16 @@ export class ShardStateMachine implements StateMachine<ShardResult> {
     for (const change of changes) {
       switch (change.kind) {
         case 'participation': {
-          const before = rows.participation(change.txn.id);
-          rows.putParticipation(change.txn.id, change.state);
+          const before = rows.participation(change.txn);
+          rows.putParticipation(change.txn, change.state);
           if (change.state.phase === 'prepared') this.events.push({ kind: 'prepared', lock: change.state.lock });
           else if (before.phase === 'prepared') {
-            this.events.push({ kind: 'released', txn: change.txn.id, keys: [...before.exclusive, ...before.shared] });
+            this.events.push({ kind: 'released', txn: change.txn, keys: [...before.exclusive, ...before.shared] });
           }
           break;
         }
         case 'decision':
-          rows.putDecision(change.txn.id, { record: change.record, participants });
+          rows.putDecision(change.txn, { record: change.record, participants });
           break;
         case 'put-intent':
           rows.putIntent(change.key, change.lock, change.value);
