@@ -8,9 +8,17 @@ const POLL_MS = 500;
  */
 export function watchNpm(gone: () => void): void {
   const npm = process.env['npm_command'] === undefined ? undefined : npmAncestor();
-  if (npm === undefined) return;
+  if (npm !== undefined) watchLink(npm.child, npm.pid, gone);
+}
+
+/** Calls `gone` when the process that started this one has died. */
+export function watchParent(gone: () => void): void {
+  watchLink(process.pid, process.ppid, gone);
+}
+
+function watchLink(child: number, parent: number, gone: () => void): void {
   const timer = setInterval(() => {
-    if (parentOf(npm.child) === npm.pid) return;
+    if (parentOf(child) === parent) return;
     clearInterval(timer);
     gone();
   }, POLL_MS);

@@ -21,4 +21,4 @@ export { planOf } from './cluster-folder';
 export { firstTakenPort, freePorts } from './free-ports';
 // Its processes.
 export { Supervisor, type RunningProcess, type SupervisorEvent, type SupervisorOptions } from './supervisor';
-export { watchNpm } from './ancestors';
+export { watchNpm, watchParent } from './ancestors';

@@ -126,6 +126,18 @@ export class Supervisor {
     await this.end(supervised, 'SIGKILL');
   }
 
+  /** Stops the named processes and starts them again, from bundles that may be new. */
+  async restart(ids: readonly string[]): Promise<void> {
+    await Promise.all(
+      ids.map((id) => {
+        const supervised = this.find(id);
+        supervised.held = true;
+        return this.end(supervised, 'SIGTERM');
+      }),
+    );
+    await this.start(ids);
+  }
+
   /** Stops everything within 5 s: SIGTERM, then SIGKILL for what is still there. */
   async stop(): Promise<void> {
     this.stopping = true;

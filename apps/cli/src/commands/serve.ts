@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { Command } from 'commander';
-import { lockFolder } from '@synod/runtime';
 import {
   DEFAULT_PORT_BASE,
   DEFAULT_SHAPE,
@@ -9,8 +8,17 @@ import {
   planOf,
   SERVICES,
   Supervisor,
+  watchParent,
 } from '@synod/launcher';
-import { reportEvent, runInForeground, serviceNamed } from './up';
+import { lockFolder } from '@synod/runtime';
+import { UsageError } from '../failure';
+import { rebuildOnChange } from '../rebuild';
+import { PROGRAMS, reportEvent, runInForeground, stopRequested } from '../foreground';
+
+interface ServeOptions {
+  readonly data: string;
+  readonly watch?: boolean;
+}
 
 /** What `nx serve <service>` runs: all replicas of one service, next to those of the other services in the same folder. */
 export function serveCommand(): Command {
@@ -18,25 +26,27 @@ export function serveCommand(): Command {
     .description('Run all processes of one service on the documented ports; what "nx serve" starts.')
     .argument('<service>', SERVICES.join(', '))
     .requiredOption('--data <folder>', 'shared with the other services of the cluster')
-    .action(async (name: string, { data }: { data: string }) => {
-      const service = serviceNamed(name, SERVICES);
-      const folder = path.resolve(data);
-      const lock = await lockFolder(folder, `${service}.lock`);
-      try {
-        const plan = await planOf(folder, () =>
-          Promise.resolve(planCluster(DEFAULT_SHAPE, fixedPorts(DEFAULT_PORT_BASE))),
-        );
-        const ids = plan.processes.filter((process) => process.service === service).map(({ id }) => id);
-        const supervisor = new Supervisor({
-          plan,
-          folder,
-          programs: path.resolve(__dirname, '..'),
-          restart: true,
-          report: reportEvent,
-        });
-        await runInForeground(supervisor, plan, ids);
-      } finally {
-        await lock.release();
-      }
+    .option('--watch', 'bundle again and restart when a source changes')
+    .action((service: string, options: ServeOptions) => serve(service, options));
+}
+
+async function serve(name: string, options: ServeOptions): Promise<void> {
+  const service = SERVICES.find((known) => known === name);
+  if (service === undefined) throw new UsageError(`unknown service ${name}; one of ${SERVICES.join(', ')}`);
+  const folder = path.resolve(options.data);
+  const lock = await lockFolder(folder, `${service}.lock`);
+  try {
+    const plan = await planOf(folder, () => Promise.resolve(planCluster(DEFAULT_SHAPE, fixedPorts(DEFAULT_PORT_BASE))));
+    const ids = plan.processes.filter((process) => process.service === service).map(({ id }) => id);
+    const supervisor = new Supervisor({ plan, folder, programs: PROGRAMS, restart: true, report: reportEvent });
+    if (options.watch === true) rebuildOnChange(service, () => supervisor.restart(ids));
+    // Nx stops its tasks by signal, but a killed Nx cannot.
+    const stop = Promise.race([stopRequested(), new Promise<void>(watchParent)]);
+    await runInForeground(supervisor, stop, {
+      ids,
+      onReady: () => process.stdout.write(`${service}: ${ids.join(', ')} ready\n`),
     });
+  } finally {
+    await lock.release();
+  }
 }

@@ -10,15 +10,10 @@ import {
   planCluster,
   planOf,
   Supervisor,
-  watchNpm,
   type ClusterPlan,
   type Service,
-  type SupervisorEvent,
 } from '@synod/launcher';
-import { UsageError } from '../failure';
-
-/** How long a whole cluster may take to become healthy. */
-const READY_MS = 120_000;
+import { PROGRAMS, reportEvent, runInForeground, stopRequested } from '../foreground';
 
 interface UpOptions {
   readonly data: string;
@@ -51,16 +46,11 @@ async function up(options: UpOptions): Promise<void> {
   try {
     const plan = await planOf(folder, () => Promise.resolve(freshPlan(options)));
     await refuseTakenPorts(plan);
-    await runInForeground(
-      new Supervisor({
-        plan,
-        folder,
-        programs: path.resolve(__dirname, '..'),
-        restart: options.restart,
-        report: reportEvent,
-      }),
-      plan,
-    );
+    const { restart } = options;
+    const supervisor = new Supervisor({ plan, folder, programs: PROGRAMS, restart, report: reportEvent });
+    await runInForeground(supervisor, stopRequested(), {
+      onReady: () => process.stdout.write(`${JSON.stringify(readyLine(supervisor, plan))}\n`),
+    });
   } finally {
     await lock.release();
   }
@@ -95,23 +85,6 @@ async function refuseTakenPorts(plan: ClusterPlan): Promise<void> {
   );
 }
 
-/** Runs until a signal asks to stop, or the npx that started this is gone. Prints the ready line when everything is healthy. */
-export async function runInForeground(
-  supervisor: Supervisor,
-  plan: ClusterPlan,
-  ids?: readonly string[],
-): Promise<void> {
-  const stop = stopRequested();
-  await supervisor.start(ids);
-  try {
-    const ready = await Promise.race([supervisor.ready(READY_MS, ids).then(() => true), stop.then(() => false)]);
-    if (ready) process.stdout.write(`${JSON.stringify(readyLine(supervisor, plan))}\n`);
-    await stop;
-  } finally {
-    await supervisor.stop();
-  }
-}
-
 function readyLine(supervisor: Supervisor, plan: ClusterPlan): Record<string, unknown> {
   const of = (service: Service): string[] => addressesOf(plan, service);
   return {
@@ -123,23 +96,6 @@ function readyLine(supervisor: Supervisor, plan: ClusterPlan): Record<string, un
     workers: of('mapreduce-worker'),
     processes: supervisor.running(),
   };
-}
-
-function stopRequested(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
-    // `nohup` has SIGHUP ignored before we start; a handler here would undo that, so there is none.
-    watchNpm(resolve);
-  });
-}
-
-export function reportEvent(event: SupervisorEvent): void {
-  if (event.kind === 'restarted') {
-    process.stderr.write(`${event.id} was started again (pid ${event.pid})\n`);
-    return;
-  }
-  const words = event.lastWords.trim().split('\n').at(-1) ?? '';
-  process.stderr.write(`${event.id} (pid ${event.pid}) died: ${event.cause}${words === '' ? '' : `: ${words}`}\n`);
 }
 
 function count(text: string): number {
@@ -155,11 +111,4 @@ function port(text: string): number {
     throw new InvalidArgumentError('a port from 1024 to 60000');
   }
   return value;
-}
-
-/** Checks a service's name, as `serve` takes it. */
-export function serviceNamed(name: string, services: readonly Service[]): Service {
-  const service = services.find((known) => known === name);
-  if (service === undefined) throw new UsageError(`unknown service ${name}; one of ${services.join(', ')}`);
-  return service;
 }
