@@ -1,8 +1,9 @@
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { SERVICES } from '@synod/coordination';
 import { SynodError } from '@synod/runtime';
-import { SERVICES, type ClusterPlan } from './cluster-plan';
+import type { ClusterPlan } from './cluster-plan';
 
 const FILE = 'cluster.json';
 const FORMAT = 1;

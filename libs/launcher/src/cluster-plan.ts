@@ -1,12 +1,4 @@
-/** The five services, in the order in which the README lists them. */
-export const SERVICES = [
-  'consensus',
-  'storage-shard',
-  'txn-coordinator',
-  'mapreduce-master',
-  'mapreduce-worker',
-] as const;
-export type Service = (typeof SERVICES)[number];
+import { SERVICES, type Service } from '@synod/coordination';
 
 /** How many processes of each service a cluster has. */
 export type ClusterShape = Readonly<Record<Service, number>>;

@@ -9,13 +9,11 @@ export {
   listedPorts,
   planCluster,
   portCount,
-  SERVICES,
   type ClusterPlan,
   type ClusterShape,
   type PortAllocator,
   type Ports,
   type ProcessPlan,
-  type Service,
 } from './cluster-plan';
 export { planOf } from './cluster-folder';
 export { firstTakenPort, freePorts } from './free-ports';

@@ -6,10 +6,10 @@ import {
   fixedPorts,
   planCluster,
   planOf,
-  SERVICES,
   Supervisor,
   watchParent,
 } from '@synod/launcher';
+import { SERVICES } from '@synod/coordination';
 import { lockFolder } from '@synod/runtime';
 import { UsageError } from '../failure';
 import { rebuildOnChange } from '../rebuild';

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Service } from '@synod/coordination';
 import { lockFolder, SynodError } from '@synod/runtime';
 import {
   addressesOf,
@@ -11,7 +12,6 @@ import {
   planOf,
   Supervisor,
   type ClusterPlan,
-  type Service,
 } from '@synod/launcher';
 import { PROGRAMS, reportEvent, runInForeground, stopRequested } from '../foreground';
 

@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { connect, type SynodClient } from '@synod/client';
+import { parseAddress } from '@synod/rpc';
+import { UsageError } from './failure';
+
+const DEFAULT_ENDPOINT = '127.0.0.1:2379';
+
+/** What client commands share: which cluster they talk to. */
+export interface EndpointOptions {
+  readonly endpoints?: string;
+}
+
+export function withEndpoints(command: Command): Command {
+  return command.option(
+    '--endpoints <addresses>',
+    `consensus members, host:port,… (else SYNOD_ENDPOINTS, else ${DEFAULT_ENDPOINT})`,
+  );
+}
+
+/** The consensus members that a command was told of. */
+export function endpointsOf({ endpoints }: EndpointOptions): string[] {
+  const text = endpoints ?? process.env['SYNOD_ENDPOINTS'] ?? DEFAULT_ENDPOINT;
+  const addresses = text.split(',').map((address) => address.trim());
+  for (const address of addresses) {
+    try {
+      parseAddress(address);
+    } catch (error) {
+      throw new UsageError(
+        `${endpoints === undefined ? 'SYNOD_ENDPOINTS' : '--endpoints'}: ${(error as Error).message}`,
+      );
+    }
+  }
+  return addresses;
+}
+
+/**
+ * Runs `work` with a client of the cluster.
+ * @throws {SynodError} `unavailable`, naming what was tried, if no consensus member answers
+ */
+export async function withClient<T>(options: EndpointOptions, work: (client: SynodClient) => Promise<T>): Promise<T> {
+  const client = await connect({ endpoints: endpointsOf(options) });
+  try {
+    return await work(client);
+  } finally {
+    client.close();
+  }
+}
