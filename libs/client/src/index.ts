@@ -20,3 +20,8 @@ export { TransactionClient } from './transaction-client';
 export { scanShards, type ScanRange } from './scan';
 export { Seeker, type AskOptions, type Target } from './seeker';
 export { Backoff } from './backoff';
+
+// Doubles for specs: a cluster in memory.
+export { MemoryCluster, ORACLE_NODES, STORAGE_NODES, storageAddress } from './doubles/memory-cluster';
+export { MemoryNetwork, type MessageFate, type MessageOnItsWay } from './doubles/memory-network';
+export { MemoryShard } from './doubles/memory-shard';

@@ -6,7 +6,7 @@ import { Seeker, type Target } from './seeker';
 /** What the oracle gives out at once. */
 const BATCH_MAX = 1 << 18;
 /** For a waiter, over all tries: longer than the election of a new leader takes. */
-const TIMEOUT_US = 5_000_000;
+const TIMEOUT_US = 10_000_000;
 /** Confirming leadership is one round among the members; a member that takes longer is cut off. */
 const TRY_TIMEOUT_US = 1_000_000;
 
