@@ -85,12 +85,12 @@ export class MemoryShard implements ShardView {
     return copy;
   }
 
-  /** Equal strings are equal states. */
+  /** Equal strings are equal states; timestamps in it are written `@17`. */
   fingerprint(): string {
     const part = (map: ReadonlyMap<string, unknown>): string =>
       JSON.stringify(
         [...map].sort(([a], [b]) => (a < b ? -1 : 1)),
-        (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value),
+        (_key, value: unknown) => (typeof value === 'bigint' ? `@${value}` : value),
       );
     return [this.participations, this.decisions, this.intents, this.shared, this.history].map(part).join('|');
   }
