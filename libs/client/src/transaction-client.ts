@@ -26,6 +26,8 @@ export interface Committed<T> {
   /** Where the transaction stands in the one order of all: its commit timestamp, or its read timestamp if it wrote nothing. */
   readonly ts: Timestamp;
   readonly attempts: number;
+  /** How many answers to a commit were lost, so that the outcome had to be asked for. */
+  readonly settled: number;
   /** Absent if it wrote nothing. */
   readonly txn?: TxnHandle;
 }
@@ -43,6 +45,8 @@ interface Lineage {
   priority: Timestamp | undefined;
   /** Invariant `one-record-per-transaction`: chosen by the first attempt that writes, kept by all later ones. */
   anchor: number | undefined;
+  /** Answers lost so far. */
+  settled: number;
 }
 
 /** Runs functions as transactions: again and again on conflict, and never a second time while the first may have committed. */
@@ -71,7 +75,12 @@ export class TransactionClient {
     const { maxAttempts, timeoutUs, settleUs } = { ...DEFAULTS, ...options };
     const { clock, random } = this.ports;
     const deadlineUs = clock.monotonicUs() + timeoutUs;
-    const lineage: Lineage = { id: random.bytes(16).toString('hex'), priority: undefined, anchor: undefined };
+    const lineage: Lineage = {
+      id: random.bytes(16).toString('hex'),
+      priority: undefined,
+      anchor: undefined,
+      settled: 0,
+    };
     const backoff = new Backoff(this.ports, CONFLICT_PAUSE_MIN_US, CONFLICT_PAUSE_MAX_US);
     for (let attempt = 1; ; attempt++) {
       const readTs = await this.parts.timestamps.next();
@@ -80,13 +89,14 @@ export class TransactionClient {
       const value = await work(transaction);
       const { reads, writes } = transaction;
       // All reads were of one snapshot, so they are in order as they are: nothing to validate, nothing to send.
-      if (writes.length === 0) return { value, ts: readTs, attempts: attempt };
+      if (writes.length === 0) return { value, ts: readTs, attempts: attempt, settled: lineage.settled };
 
       const named = await this.name(lineage, attempt, writes);
-      const ended = await this.commit(named, reads, writes, Math.max(0, deadlineUs - clock.monotonicUs()), settleUs);
+      const commitUs = Math.max(0, deadlineUs - clock.monotonicUs());
+      const ended = await this.commit(lineage, named, reads, writes, { commitUs, settleUs });
       if (ended.outcome.state === 'committed') {
         invariant(ended.outcome.attempt === attempt, 'one-attempt-commits', () => `${lineage.id}: ${attempt}`);
-        return { value, ts: ended.outcome.commitTs, attempts: attempt, txn: named.txn };
+        return { value, ts: ended.outcome.commitTs, attempts: attempt, settled: lineage.settled, txn: named.txn };
       }
       const leftUs = deadlineUs - clock.monotonicUs();
       if (attempt >= maxAttempts || leftUs <= 0) throw aborted(ended, attempt);
@@ -111,17 +121,18 @@ export class TransactionClient {
 
   /** @throws {OutcomeUnknownError} */
   private async commit(
+    lineage: Lineage,
     attempt: TxnAttempt,
     reads: readonly ReadVersion[],
     writes: readonly Write[],
-    timeoutUs: number,
-    settleUs: number,
+    { commitUs, settleUs }: { readonly commitUs: number; readonly settleUs: number },
   ): Promise<AttemptOutcome> {
     try {
-      return await this.parts.committer.commit(attempt, reads, writes, timeoutUs);
+      return await this.parts.committer.commit(attempt, reads, writes, commitUs);
     } catch (error) {
       // Invariant `unknown-is-never-reported-as-aborted`: what may have committed is asked about, not run again.
       if (!(error instanceof SynodError) || error.kind !== 'outcome-unknown') throw error;
+      lineage.settled++;
       return await this.settle(attempt, settleUs, error);
     }
   }
