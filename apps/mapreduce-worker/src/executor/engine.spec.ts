@@ -244,6 +244,14 @@ describe('fetching', () => {
     expect(linesOf(parts).sort()).toEqual(countSequentially(documents).sort());
   });
 
+  it('gives up on the one output that arrives damaged every time', async () => {
+    const shuffle = spoiling((piece) => {
+      if (piece.index !== 0 || piece.data.length === 0) return piece;
+      return { ...piece, data: Buffer.from(piece.data).fill(0, -1) };
+    });
+    await expect(runLocally({ ...job, shuffle })).rejects.toMatchObject({ sources: ['local-m0'] });
+  });
+
   it('gives up after three failures in a row, naming what it still wanted', async () => {
     const refusing = (): ShuffleClient => ({
       fetch: () => {

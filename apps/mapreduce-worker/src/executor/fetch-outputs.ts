@@ -91,6 +91,7 @@ class WorkerFetch {
   /** What has arrived of the outputs that are not complete. */
   private readonly partial = new Map<AttemptId, { pieces: Uint8Array[]; bytes: number }>();
   private failures = 0;
+  private damaged: AttemptId | undefined;
 
   constructor(
     private readonly partition: number,
@@ -109,11 +110,16 @@ class WorkerFetch {
       } catch (error) {
         if (!(error instanceof SynodError)) throw error;
         if (++this.failures >= FAILURES_MAX || this.signal.aborted) {
-          throw new FetchFailedError([...this.wanted], `worker ${this.source.address}: ${error.message}`);
+          throw new FetchFailedError(this.lost(error), `worker ${this.source.address}: ${error.message}`);
         }
         await this.options.pause(RETRY_MS);
       }
     }
+  }
+
+  /** What cannot be had: the one that keeps arriving damaged, or everything of a worker that does not answer. */
+  private lost(error: SynodError): AttemptId[] {
+    return error.kind === 'corrupt' && this.damaged !== undefined ? [this.damaged] : [...this.wanted];
   }
 
   private async request(attempts: readonly AttemptId[]): Promise<void> {
@@ -138,7 +144,9 @@ class WorkerFetch {
 
   private complete(attempt: AttemptId, run: Buffer): void {
     this.partial.delete(attempt); // If it is damaged it is fetched from its beginning.
+    this.damaged = attempt;
     this.options.runs.add(run, `${attempt} from ${this.source.address}`);
+    this.damaged = undefined;
     this.wanted.splice(this.wanted.indexOf(attempt), 1);
     this.failures = 0;
   }

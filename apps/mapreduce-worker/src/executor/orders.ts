@@ -13,14 +13,8 @@ export type SplitOrder =
       readonly folder: Uint8Array;
       readonly ranges: readonly { readonly document: Uint8Array; readonly start: number; readonly end: number }[];
     }
-  /** The live keys with `prefix`, above `after` (empty: from the first) through `through` (empty: to the last). */
-  | {
-      readonly kind: 'store';
-      readonly readTs: bigint;
-      readonly prefix: Uint8Array;
-      readonly after: Uint8Array;
-      readonly through: Uint8Array;
-    };
+  /** The live keys in `[start, end)` as of a timestamp; an empty `end` is after every key. */
+  | { readonly kind: 'store'; readonly readTs: bigint; readonly start: Uint8Array; readonly end: Uint8Array };
 
 /** Map outputs that one worker holds. */
 export interface SourceOrder {

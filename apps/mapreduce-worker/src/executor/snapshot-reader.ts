@@ -1,15 +1,9 @@
-/** The store as a map task reads it: as of one timestamp. */
+/** The store as a map task reads it: as of one timestamp. The SDK's key-value client is one. */
 export interface SnapshotReader {
-  /** The next live rows with `prefix` above `after`, in unsigned byte order; an empty `after` starts at the first. */
-  scan(request: {
-    readonly prefix: Buffer;
-    readonly after: Buffer;
-    readonly limit: number;
+  /** The live rows of `[start, end)` in unsigned byte order, page after page; an empty `end` is after every key. */
+  rows(range: {
+    readonly start: Buffer;
+    readonly end: Buffer;
     readonly readTs: bigint;
-  }): Promise<{ readonly rows: readonly SnapshotRow[]; readonly more: boolean }>;
-}
-
-export interface SnapshotRow {
-  readonly key: Buffer;
-  readonly value: Buffer;
+  }): AsyncIterable<{ readonly key: Buffer; readonly value: Buffer }>;
 }

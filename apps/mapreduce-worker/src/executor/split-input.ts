@@ -10,9 +10,6 @@ const LIMITS = {
   recordBytesMax: 128 * 1024 * 1024,
 };
 
-/** Rows asked for at once. */
-const SCAN_ROWS = 200;
-
 type Visit = (document: Buffer, chunk: RecordChunk) => void;
 
 /** Reads the records of a split, in chunks of whole records of one document each. */
@@ -52,17 +49,8 @@ function readFileRange(
 
 /** A value is a document; a split holds whole values, so there is nothing to align. */
 async function readRows(split: SplitOrder & { kind: 'store' }, reader: SnapshotReader, visit: Visit): Promise<void> {
-  const prefix = Buffer.from(split.prefix);
-  const through = Buffer.from(split.through);
-  let after: Buffer = Buffer.from(split.after);
-  for (;;) {
-    const { rows, more } = await reader.scan({ prefix, after, limit: SCAN_ROWS, readTs: split.readTs });
-    for (const { key, value } of rows) {
-      if (through.length > 0 && key.compare(through) > 0) return;
-      if (value.length > 0) visit(key, { offset: 0, bytes: value });
-    }
-    const last = rows.at(-1);
-    if (!more || last === undefined || (through.length > 0 && last.key.compare(through) >= 0)) return;
-    after = last.key;
+  const { readTs, start, end } = split;
+  for await (const { key, value } of reader.rows({ start: Buffer.from(start), end: Buffer.from(end), readTs })) {
+    if (value.length > 0) visit(key, { offset: 0, bytes: value });
   }
 }
