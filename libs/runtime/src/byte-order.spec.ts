@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { compareBytes, prefixEnd, successor } from './byte-order';
 
 const anyBytes = fc.uint8Array({ maxLength: 6 });
-const startsWith = (key: Uint8Array, prefix: Uint8Array): boolean => compareBytes(key.subarray(0, prefix.length), prefix) === 0;
+const startsWith = (key: Uint8Array, prefix: Uint8Array): boolean =>
+  compareBytes(key.subarray(0, prefix.length), prefix) === 0;
 
 it('orders bytes unsigned, and a key before those that it begins', () => {
   expect(compareBytes(Buffer.from([0x7f]), Buffer.from([0x80]))).toBeLessThan(0);

@@ -2,7 +2,14 @@
 export type { Cancel, Clock, Timers } from './clock';
 export type { Random } from './random';
 export type { Disk, DiskFile } from './disk';
-export { STORE_KEY_BYTES_MAX, type Entry, type KeyRange, type Store, type StoreReader, type StoreTransaction } from './store';
+export {
+  STORE_KEY_BYTES_MAX,
+  type Entry,
+  type KeyRange,
+  type Store,
+  type StoreReader,
+  type StoreTransaction,
+} from './store';
 export type { Codec, Connection, ConnectionHandler, Protocol, Transport } from './transport';
 export { silentLog, type Log, type LogFields } from './log';
 export { noProbes, type Probes } from './probes';
@@ -12,6 +19,7 @@ export { SynodError, type ErrorKind } from './errors';
 export { systemClock, systemTimers } from './system-time';
 export { systemRandom } from './system-random';
 export { openDisk } from './system-disk';
+export { lockFolder, type FolderLock } from './folder-lock';
 
 // Rules that every adapter of a port shares.
 export { compareBytes, prefixEnd, successor } from './byte-order';
@@ -21,4 +29,3 @@ export { diskFolderParts, diskNameParts } from './disk-name';
 export { describeDisk, type DiskBench, type RunOnDisk } from './conformance/disk-conformance';
 export { describeStore, type RunOnStore, type StoreBench } from './conformance/store-conformance';
 export { describeRandom, describeTime, type RunOnTime, type TimeBench } from './conformance/time-conformance';
-export { lockFolder, type FolderLock } from './folder-lock';

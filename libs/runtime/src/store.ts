@@ -41,8 +41,8 @@ export const STORE_KEY_BYTES_MAX = 1_900;
  * An ordered map of bytes to bytes, on one node. Keys are 1 to 1,900 bytes (`STORE_KEY_BYTES_MAX`; others throw
  * `invalid-argument`), values of any length.
  *
- * A transaction is visible at once and durable later: a power cut returns the store to some earlier transaction boundary, never
- * below the last one that `flush` had resolved for. What needs durability now goes to the write-ahead log first.
+ * A transaction is visible at once and durable later: the end of the process, or a power cut, returns the store to some earlier
+ * transaction boundary, never below the last one that `flush` had resolved for. What needs durability now goes to the write-ahead log first.
  */
 export interface Store extends StoreReader {
   /**

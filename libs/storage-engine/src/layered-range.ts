@@ -58,9 +58,9 @@ class BaseCursor {
 
   peek(): string | undefined {
     if (this.current === undefined && !this.isDone) {
-      const { done, value } = this.entries.next();
-      if (done === true) this.isDone = true;
-      else this.current = { key: latin1(value.key), entry: value };
+      const next = this.entries.next();
+      if (next.done === true) this.isDone = true;
+      else this.current = { key: latin1(next.value.key), entry: next.value };
     }
     return this.current?.key;
   }
@@ -95,7 +95,7 @@ export function* layeredRange(
   const below = new BaseCursor(base[Symbol.iterator]());
   try {
     let last: string | undefined;
-    for (let left = range.limit ?? Infinity; left > 0; ) {
+    for (let left = range.limit ?? Infinity; left > 0;) {
       check();
       let key = below.peek();
       let table: Memtable | undefined;
@@ -130,5 +130,6 @@ function entryOf(key: string, table: Memtable | undefined, below: Entry | undefi
 
 /** Bytes as a string of one character each: `<` between two such is unsigned byte order. */
 export function latin1(bytes: Uint8Array): string {
-  return Buffer.prototype.latin1Slice.call(bytes, 0, bytes.length);
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString('latin1');
 }

@@ -5,8 +5,18 @@ import type { Memtable } from './memtable';
 /** The smallest key there is. */
 const FIRST_KEY = Buffer.from([0]);
 
+/** What lies below the memtables of a store. */
+export interface StoreBase {
+  get(key: Uint8Array): Buffer | undefined;
+  /** All entries of a range, lazily; its limit is for who reads it, since memtables may have removed some of them. */
+  range(range: KeyRange): Iterable<Entry>;
+  /** Writes all changes of some tables, oldest first, as one transaction. Resolves once they are visible and durable. */
+  write(tables: readonly Memtable[]): Promise<void>;
+  close(): Promise<void>;
+}
+
 /**
- * What lies below the memtables: one LMDB environment, read at its newest committed version and written a whole memtable at a time.
+ * The base over LMDB: one LMDB environment, read at its newest committed version and written in whole memtables.
  * The only place that knows lmdb-js and its ways.
  *
  * It is opened without `overlappingSync` and written through `batch` only. A transaction of lmdb-js on the calling thread syncs
@@ -14,7 +24,7 @@ const FIRST_KEY = Buffer.from([0]);
  * others), and `flushed` does not wait for it; a batch is committed and synced by lmdb-js's own thread, data before root, and its
  * promise resolves after that.
  */
-export class LmdbBase {
+export class LmdbBase implements StoreBase {
   private constructor(private readonly db: RootDatabase<Buffer, Uint8Array>) {}
 
   static open(folder: string, mapBytes: number): LmdbBase {
@@ -37,7 +47,6 @@ export class LmdbBase {
     return value === undefined ? undefined : plain(value);
   }
 
-  /** All entries of a range, lazily; its limit is for who reads it, since memtables may have removed some of them. */
   *range({ start, end, reverse }: KeyRange): Generator<Entry> {
     const [from, to] = [bound(start), bound(end)];
     if (Buffer.compare(from, to) >= 0) return;
@@ -45,21 +54,25 @@ export class LmdbBase {
       reverse === true
         ? this.db.getRange({ start: to, end: from, reverse: true, exclusiveStart: true, inclusiveEnd: true })
         : this.db.getRange({ start: from, end: to });
-    for (const { key, value } of entries) yield { key: plain(key), value: plain(value) };
+    for (const { key, value } of entries) yield { key: key as Buffer, value: plain(value) };
   }
 
-  /** Writes all changes of a table as one transaction. Resolves once they are visible and durable. */
-  async write(table: Memtable): Promise<void> {
+  async write(tables: readonly Memtable[]): Promise<void> {
     await this.db.batch(() => {
-      for (const key of table.keys) {
-        const change = table.get(key);
-        const bytes = Buffer.from(key, 'latin1');
-        if (change === 'removed') void this.db.remove(bytes);
-        else if (change !== undefined) void this.db.put(bytes, change);
-      }
+      for (const table of tables) this.put(table);
     });
     // Reads share one snapshot for a while: the next must not see the version before.
     this.db.resetReadTxn();
+  }
+
+  /** In key order, which LMDB takes best. */
+  private put(table: Memtable): void {
+    for (const key of table.keys) {
+      const change = table.get(key);
+      const bytes = Buffer.from(key, 'latin1');
+      if (change === 'removed') void this.db.remove(bytes);
+      else if (change !== undefined) void this.db.put(bytes, change);
+    }
   }
 
   close(): Promise<void> {
@@ -72,7 +85,10 @@ function bound(bytes: Uint8Array): Uint8Array {
   return bytes.length === 0 ? FIRST_KEY : bytes.subarray(0, STORE_KEY_BYTES_MAX + 1);
 }
 
-/** lmdb-js gives away the memory, but for large values in an object whose `length` is no longer the built-in one. */
-function plain(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** From here on lmdb-js reads a value into memory of its own, not through its one buffer. */
+const OWN_MEMORY_BYTES = 1 << 15;
+
+/** lmdb-js gives the memory away, but that of a large value as an object whose `length` is no longer the built-in one. */
+function plain(bytes: Buffer): Buffer {
+  return bytes.byteLength < OWN_MEMORY_BYTES ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

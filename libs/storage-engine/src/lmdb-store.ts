@@ -9,7 +9,7 @@ import {
   type StoreTransaction,
 } from '@synod/runtime';
 import { latin1, layeredRange } from './layered-range';
-import { LmdbBase } from './lmdb-base';
+import { LmdbBase, type StoreBase } from './lmdb-base';
 import { Memtable, type Change } from './memtable';
 
 export interface StoreOptions {
@@ -21,38 +21,38 @@ export interface StoreOptions {
 
 const MAP_BYTES = 64 * 2 ** 30;
 
-/** A memtable this large goes to LMDB without waiting for a flush. Handing it over takes the event loop some milliseconds. */
+/** A memtable this large is sealed without waiting for a flush. Handing one to LMDB takes the event loop a few milliseconds. */
 const TABLE_BYTES_MAX = 1 << 20;
 const TABLE_CHANGES_MAX = 2_048;
+/** When LMDB falls behind, so many tables share one of its transactions: fewer syncs, and fewer pages written twice. */
+const TABLES_TOGETHER_MAX = 4;
 
 /**
- * The `Store` over LMDB, with a memtable in front: transactions change memory at once, and whole tables go to LMDB together, written
- * and synced on its own thread. So the event loop never waits for a disk, keys that change often are written once, and LMDB syncs
- * once for many transactions. What a crash takes with the table is in the write-ahead log of whoever needs it.
+ * The `Store` over LMDB, with memtables in front: transactions change memory at once, and whole tables go to LMDB, written and
+ * synced on its own thread. So the event loop never waits for a disk, keys that change often are written once, and LMDB syncs
+ * once for many transactions. What the end of the process takes with the tables is in the write-ahead log of whoever needs it.
  *
- * Invariant `tables-hold-whole-transactions`: a table is handed over between transactions and becomes one transaction of LMDB, so
- * that the durable state is always that of some transaction boundary.
+ * Invariant `tables-hold-whole-transactions`: a table is sealed between transactions, and tables go in order, each within one
+ * transaction of LMDB, so that the durable state is always that of some transaction boundary.
  */
 export class LmdbStore implements Store {
   /** Changed by transactions. */
   private active = new Memtable();
-  /** On its way to LMDB; read through until LMDB shows it. */
-  private frozen: Memtable | undefined;
-  /** The hand-over of `frozen`. */
-  private writing: Promise<void> | undefined;
-  /** The hand-over of what is active now, when flushes wait for it behind the one under way. */
-  private queued: Promise<void> | undefined;
+  /** On their way to LMDB, newest first; read through until LMDB shows them. */
+  private readonly sealed: Memtable[] = [];
+  /** Resolves once every sealed table is in LMDB. Rejects for good if one cannot be written. */
+  private written: Promise<void> = Promise.resolve();
   private failure: SynodError | undefined;
   private inTransaction = false;
   private isClosed = false;
   /** Counts transactions that changed something: for `range-reads-one-version`. */
   private version = 0;
 
-  constructor(private readonly base: LmdbBase) {}
+  constructor(private readonly base: StoreBase) {}
 
   /** Of transactions not yet durable, about. The store sets no bound: its host slows down above one. */
   get pendingBytes(): number {
-    return this.active.bytes + (this.frozen?.bytes ?? 0);
+    return this.sealed.reduce((sum, table) => sum + table.bytes, this.active.bytes);
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -65,7 +65,11 @@ export class LmdbStore implements Store {
       const version = this.version;
       return this.walk(range, () => {
         this.checkUsable();
-        invariant(this.version === version, 'range-reads-one-version', () => 'a transaction committed between two steps');
+        invariant(
+          this.version === version,
+          'range-reads-one-version',
+          () => 'a transaction committed between two steps',
+        );
       });
     };
     return { [Symbol.iterator]: walk };
@@ -90,67 +94,61 @@ export class LmdbStore implements Store {
       this.inTransaction = false;
     }
     if (transaction.changes > 0) this.version += 1;
-    const isLarge = this.active.bytes >= TABLE_BYTES_MAX || this.active.size >= TABLE_CHANGES_MAX;
-    if (isLarge && this.writing === undefined) this.handOver();
+    if (this.active.bytes >= TABLE_BYTES_MAX || this.active.size >= TABLE_CHANGES_MAX) void this.seal();
     return result;
   }
 
   async flush(): Promise<void> {
     this.checkUsable();
-    await this.flushed();
+    await this.seal();
   }
 
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
     try {
-      await this.flushed();
+      await this.seal();
     } finally {
       await this.base.close();
     }
   }
 
-  private flushed(): Promise<void> {
-    if (this.writing === undefined) return this.active.size === 0 ? Promise.resolve() : this.handOver();
-    if (this.active.size === 0) return this.writing;
-    this.queued ??= this.writing.then(() => this.handOver());
-    return this.queued;
-  }
-
-  /** Freezes the active table and writes it. Called between transactions, and not while another is being written. */
-  private handOver(): Promise<void> {
+  /** Ends the active table and queues it for LMDB; resolves once it and all before it are there. Called between transactions. */
+  private seal(): Promise<void> {
+    if (this.active.size === 0) return this.written;
     const table = this.active;
     this.active = new Memtable();
-    this.frozen = table;
-    this.queued = undefined;
-    this.writing = this.write(table);
-    // Whoever flushes hears of a failure; so does every later call.
-    this.writing.catch(() => undefined);
-    return this.writing;
+    this.sealed.unshift(table);
+    this.written = this.written.then(() => this.write(table));
+    // Whoever flushes hears of a failure, and so does every later call.
+    this.written.catch(() => undefined);
+    return this.written;
   }
 
+  /** Called with each table once those before it are written: it is the oldest left, or went with one of them. */
   private async write(table: Memtable): Promise<void> {
+    if (this.sealed.at(-1) !== table) return;
+    const together = this.sealed.slice(-TABLES_TOGETHER_MAX);
     try {
-      await this.base.write(table);
+      await this.base.write(together.toReversed());
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       this.failure = new SynodError('outcome-unknown', `the store cannot be written: ${why}`, { cause });
       throw this.failure;
     }
-    this.frozen = undefined;
-    this.writing = undefined;
+    this.sealed.length -= together.length;
   }
 
   private read(key: Uint8Array): Buffer | undefined {
     const name = keyName(key);
-    const change = this.active.get(name) ?? this.frozen?.get(name);
+    let change = this.active.get(name);
+    for (let i = 0; change === undefined && i < this.sealed.length; i += 1) change = this.sealed[i]?.get(name);
     if (change === undefined) return this.base.get(key);
     return change === 'removed' ? undefined : Buffer.from(change);
   }
 
   private walk(range: KeyRange, check: () => void): Generator<Entry> {
-    const tables = this.frozen === undefined ? [this.active] : [this.active, this.frozen];
-    return layeredRange(tables, this.base.range(range), range, check);
+    return layeredRange([this.active, ...this.sealed], this.base.range(range), range, check);
   }
 
   private checkUsable(): void {

@@ -32,11 +32,13 @@ afterEach(async () => {
 });
 
 function put(key: string, timestamp: bigint, value: string | undefined): void {
-  store.transaction((tx) => putVersion(tx, PREFIX, bytes(key), timestamp, value === undefined ? undefined : bytes(value)));
+  store.transaction((tx) =>
+    putVersion(tx, PREFIX, bytes(key), timestamp, value === undefined ? undefined : bytes(value)),
+  );
 }
 
 function texts(entries: Iterable<ScanEntry>): string[] {
-  return Array.from(entries, ({ key, value, version }) => `${key}=${value}@${version}`);
+  return Array.from(entries, ({ key, value, version }) => `${key.toString()}=${value.toString()}@${version}`);
 }
 
 /** Counts what is asked of the store. */
@@ -90,7 +92,11 @@ describe('A scan at a timestamp', () => {
     for (let timestamp = 1n; timestamp <= 1_000n; timestamp += 1n) put('b', timestamp, `${timestamp}`);
     put('a', 1n, 'a');
     put('c', 1n, 'c');
-    for (const [timestamp, b] of [[500n, 'b=500@500'], [TIMESTAMP_MAX, 'b=1000@1000'], [1n, 'b=1@1']] as const) {
+    for (const [timestamp, b] of [
+      [500n, 'b=500@500'],
+      [TIMESTAMP_MAX, 'b=1000@1000'],
+      [1n, 'b=1@1'],
+    ] as const) {
       const { reader, steps } = counting(store);
       expect(texts(scanAt(reader, PREFIX, bytes(''), undefined, timestamp))).toEqual(['a=a@1', b, 'c=c@1']);
       expect(steps()).toBeLessThan(16);
@@ -143,36 +149,41 @@ it('answers reads, scans and pages as a map of all versions does', async () => {
   });
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(anyWrite, { maxLength: 60 }), fc.array(anyLook, { maxLength: 6 }), fc.boolean(), async (writes, looks, flushes) => {
-      const prefix = bytes(`run${run++}/`);
-      const model = new Map<string, Map<bigint, string | undefined>>();
-      store.transaction((tx) => {
-        for (const [key, timestamp, value] of writes) {
-          putVersion(tx, prefix, bytes(key), timestamp, value === undefined ? undefined : bytes(value));
-          model.set(key, (model.get(key) ?? new Map<bigint, string | undefined>()).set(timestamp, value));
+    fc.asyncProperty(
+      fc.array(anyWrite, { maxLength: 60 }),
+      fc.array(anyLook, { maxLength: 6 }),
+      fc.boolean(),
+      async (writes, looks, flushes) => {
+        const prefix = bytes(`run${run++}/`);
+        const model = new Map<string, Map<bigint, string | undefined>>();
+        store.transaction((tx) => {
+          for (const [key, timestamp, value] of writes) {
+            putVersion(tx, prefix, bytes(key), timestamp, value === undefined ? undefined : bytes(value));
+            model.set(key, (model.get(key) ?? new Map<bigint, string | undefined>()).set(timestamp, value));
+          }
+        });
+        if (flushes) await store.flush();
+        for (const { start, end, timestamp, limit, visitsMax } of looks) {
+          const visible = visibleIn(model, timestamp);
+          const read = readAt(store, prefix, bytes(start), timestamp);
+          expect(read && [read.value?.toString('latin1'), read.version]).toEqual(visible.get(start));
+          const expected = [...visible]
+            .filter(([key, [value]]) => value !== undefined && key >= start && (end === undefined || key < end))
+            .sort(([a], [b]) => compareBytes(bytes(a), bytes(b)))
+            .map(([key, [value, version]]) => ({ key: bytes(key), value: bytes(value ?? ''), version }));
+          const stop = end === undefined ? undefined : bytes(end);
+          expect([...scanAt(store, prefix, bytes(start), stop, timestamp)]).toEqual(expected);
+          const paged: ScanEntry[] = [];
+          for (let from: Buffer | undefined = bytes(start); from !== undefined;) {
+            const page = scanPage(store, { prefix, start: from, end: stop, timestamp, limit, visitsMax });
+            expect(page.entries.length).toBeLessThanOrEqual(limit);
+            paged.push(...page.entries);
+            from = page.resume;
+          }
+          expect(paged).toEqual(expected);
         }
-      });
-      if (flushes) await store.flush();
-      for (const { start, end, timestamp, limit, visitsMax } of looks) {
-        const visible = visibleIn(model, timestamp);
-        const read = readAt(store, prefix, bytes(start), timestamp);
-        expect(read && [read.value?.toString('latin1'), read.version]).toEqual(visible.get(start));
-        const expected = [...visible]
-          .filter(([key, [value]]) => value !== undefined && key >= start && (end === undefined || key < end))
-          .sort(([a], [b]) => compareBytes(bytes(a), bytes(b)))
-          .map(([key, [value, version]]) => ({ key: bytes(key), value: bytes(value ?? ''), version }));
-        const stop = end === undefined ? undefined : bytes(end);
-        expect([...scanAt(store, prefix, bytes(start), stop, timestamp)]).toEqual(expected);
-        const paged: ScanEntry[] = [];
-        for (let from: Buffer | undefined = bytes(start); from !== undefined; ) {
-          const page = scanPage(store, { prefix, start: from, end: stop, timestamp, limit, visitsMax });
-          expect(page.entries.length).toBeLessThanOrEqual(limit);
-          paged.push(...page.entries);
-          from = page.resume;
-        }
-        expect(paged).toEqual(expected);
-      }
-    }),
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -1,4 +1,4 @@
-// The child of kill.spec.ts: appends numbered records to the log of a folder until it is killed, and tells each one acknowledged.
+// The child of kill.e2e.spec.ts: appends numbered records to the log of a folder until it is killed, and tells each one acknowledged.
 import { writeSync } from 'node:fs';
 import { openDisk } from '@synod/runtime';
 import { Wal } from '@synod/wal';

@@ -44,7 +44,7 @@ export function writeRecord(record: WalRecord, into: Buffer, at: number): number
 
 /** The records of a batch whose checksum holds. */
 export function* readRecords(body: Buffer): Generator<ReplayedRecord> {
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const kind = body.readUInt8(at);
     const groupEnd = at + PREFIX_BYTES + body.readUInt8(at + 1);
     const payloadEnd = groupEnd + body.readUInt32BE(at + 2);

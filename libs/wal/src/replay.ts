@@ -79,8 +79,10 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
   let offset = SEGMENT_HEADER_BYTES;
   let sequence = isFirst ? header.firstSequence : before.nextSequence;
   for (let batch = await reader.batchAt(offset); batch !== undefined; batch = await reader.batchAt(offset)) {
-    if (batch.sequence !== sequence) throw rotten(name, offset, `batch ${batch.sequence} stands where ${sequence} should`);
-    if (batch.syncedOffset > offset) throw rotten(name, offset, `it claims ${batch.syncedOffset} bytes before it to be synced`);
+    if (batch.sequence !== sequence)
+      throw rotten(name, offset, `batch ${batch.sequence} stands where ${sequence} should`);
+    if (batch.syncedOffset > offset)
+      throw rotten(name, offset, `it claims ${batch.syncedOffset} bytes before it to be synced`);
     for (const record of readRecords(batch.body)) {
       checkKind(options, record, header, `${name}, batch at offset ${offset}`);
       options.onRecord(record);
@@ -112,7 +114,11 @@ function checkHeader(header: SegmentHeader, segment: Segment, before: ReplayEnd)
   }
   if (header.number !== number) throw rotten(name, 0, `it holds segment ${header.number}`);
   if (header.oldest < before.oldestSegment) {
-    throw rotten(name, 0, `segments from ${header.oldest} on are needed, and the oldest here is ${before.oldestSegment}`);
+    throw rotten(
+      name,
+      0,
+      `segments from ${header.oldest} on are needed, and the oldest here is ${before.oldestSegment}`,
+    );
   }
   if (!isFirst && header.firstSequence !== before.nextSequence) {
     const what = `it begins with batch ${header.firstSequence}, but the segment before ends with ${before.nextSequence - 1}`;

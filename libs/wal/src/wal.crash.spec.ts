@@ -4,7 +4,9 @@ import { Wal } from './index';
 
 /** Appends of one to three records each, as `appendIndex.recordIndex` payloads; several are in flight together. */
 function appendsOf(sizes: readonly number[]): string[][] {
-  return sizes.map((size, append) => Array.from({ length: 1 + (size % 3) }, (_, i) => `${append}.${i}`.padEnd(1 + size, '_')));
+  return sizes.map((size, append) =>
+    Array.from({ length: 1 + (size % 3) }, (_, i) => `${append}.${i}`.padEnd(1 + size, '_')),
+  );
 }
 
 interface Run {
@@ -13,7 +15,12 @@ interface Run {
 }
 
 /** Plays appends until the power fails; tells how many were acknowledged by then. */
-async function play(appends: readonly string[][], powerFailsAtByte: number, segmentBytes: number, wave: number): Promise<Run> {
+async function play(
+  appends: readonly string[][],
+  powerFailsAtByte: number,
+  segmentBytes: number,
+  wave: number,
+): Promise<Run> {
   const disk = new FaultyDisk();
   disk.powerFailsAtByte = powerFailsAtByte;
   let acknowledged = 0;
@@ -39,7 +46,11 @@ async function replayOf(disk: FaultyDisk): Promise<string[]> {
 }
 
 /** What survives: a prefix of the appends, all acknowledged ones in it; and again after a second crash in the middle of the start. */
-async function expectPrefix(appends: readonly string[][], { disk, acknowledged }: Run, survives: Survival): Promise<void> {
+async function expectPrefix(
+  appends: readonly string[][],
+  { disk, acknowledged }: Run,
+  survives: Survival,
+): Promise<void> {
   const after = disk.afterPowerCut(survives);
   const replayed = await replayOf(after.copy());
   const all = appends.flat();
@@ -89,7 +100,12 @@ it('keeps a prefix with everything acknowledged, whichever pieces of unsynced wr
 describe('With any one byte harmed', () => {
   const appends = appendsOf([5, 40, 12, 90, 3, 61, 30]);
 
-  async function withByteHarmed(disk: FaultyDisk, name: string, at: number, mask: number): Promise<string[] | 'corrupt'> {
+  async function withByteHarmed(
+    disk: FaultyDisk,
+    name: string,
+    at: number,
+    mask: number,
+  ): Promise<string[] | 'corrupt'> {
     const harmed = disk.copy();
     const bytes = harmed.contents(name);
     bytes.writeUInt8(bytes.readUInt8(at) ^ mask, at);
@@ -105,7 +121,8 @@ describe('With any one byte harmed', () => {
   it('a log that was closed loses nothing silently', async () => {
     const disk = new FaultyDisk();
     const wal = await Wal.open({ disk, folder: 'wal', segmentBytes: 200, onRecord: () => undefined });
-    for (const texts of appends) await wal.append(texts.map((text) => ({ kind: 1, group: 'g', payload: Buffer.from(text) })));
+    for (const texts of appends)
+      await wal.append(texts.map((text) => ({ kind: 1, group: 'g', payload: Buffer.from(text) })));
     await wal.close();
     const closingMarkBytes = 24;
     for (const name of disk.names()) {

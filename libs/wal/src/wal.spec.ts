@@ -9,7 +9,8 @@ function record(text: string, kind = 1, group = 'shard-7'): WalRecord {
 /** Opens the log and tells what it replayed, each record as `kind group payload`. */
 async function reopen(disk: FaultyDisk, options: Partial<WalOptions> = {}): Promise<{ wal: Wal; replayed: string[] }> {
   const replayed: string[] = [];
-  const onRecord: WalOptions['onRecord'] = ({ kind, group, payload }) => replayed.push(`${kind} ${group} ${payload}`);
+  const onRecord: WalOptions['onRecord'] = ({ kind, group, payload }) =>
+    replayed.push(`${kind} ${group} ${payload.toString()}`);
   const wal = await Wal.open({ disk, folder: 'wal', onRecord, ...options });
   return { wal, replayed };
 }
@@ -206,7 +207,9 @@ describe('What another release wrote', () => {
     const opened = reopen(disk, { release: '0.1.0', knownKinds: [1, 2, 3] });
     await expect(opened).rejects.toMatchObject({
       kind: 'failed-precondition',
-      message: expect.stringMatching(/000000000001\.wal.*record kind 42 \(group shard-3\).*Synod 0\.9\.1 or later/s) as string,
+      message: expect.stringMatching(
+        /000000000001\.wal.*record kind 42 \(group shard-3\).*Synod 0\.9\.1 or later/s,
+      ) as string,
     });
     expect((await reopen(disk, { knownKinds: [1, 42] })).replayed).toHaveLength(2);
   });
@@ -237,7 +240,10 @@ describe('Segments that are not all there', () => {
   it('refuses to start without a middle one, naming it', async () => {
     const disk = await threeSegments();
     disk.delete('wal/000000000002.wal');
-    await expect(reopen(disk)).rejects.toMatchObject({ kind: 'corrupt', message: expect.stringContaining('000000000002.wal') as string });
+    await expect(reopen(disk)).rejects.toMatchObject({
+      kind: 'corrupt',
+      message: expect.stringContaining('000000000002.wal') as string,
+    });
   });
 
   it('refuses to start without the oldest one that is needed', async () => {

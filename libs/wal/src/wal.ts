@@ -68,7 +68,11 @@ export class Wal {
     await disk.makeFolder(folder);
     await disk.syncDirectory(parentOf(folder));
     const replayed = await replay(options);
-    const file = await createSegment(disk, folder, headerFor(options, replayed, replayed.nextSegment, replayed.nextSequence));
+    const file = await createSegment(
+      disk,
+      folder,
+      headerFor(options, replayed, replayed.nextSegment, replayed.nextSequence),
+    );
     return new Wal(options, file, replayed);
   }
 
@@ -85,12 +89,13 @@ export class Wal {
    */
   append(records: readonly WalRecord[]): Promise<void> {
     if (this.failure !== undefined) return Promise.reject(this.failure);
-    if (this.closing !== undefined) return Promise.reject(new SynodError('unavailable', 'the write-ahead log is closed'));
+    if (this.closing !== undefined)
+      return Promise.reject(new SynodError('unavailable', 'the write-ahead log is closed'));
     if (records.length > 0) {
       try {
         this.filling.batch.add(records);
       } catch (error) {
-        return Promise.reject(error as SynodError);
+        return Promise.reject(error instanceof Error ? error : new Error(String(error)));
       }
       this.drained ??= this.drain();
     }
@@ -128,7 +133,10 @@ export class Wal {
     const isFull = this.offset + batch.size > (this.options.segmentBytes ?? SEGMENT_BYTES);
     if (isFull && this.offset > SEGMENT_HEADER_BYTES) await this.beginSegment();
     // One batch at a time: everything before this offset is synced.
-    const bytes = batch.seal({ segment: this.segment, offset: this.offset }, { sequence: this.sequence, syncedOffset: this.offset });
+    const bytes = batch.seal(
+      { segment: this.segment, offset: this.offset },
+      { sequence: this.sequence, syncedOffset: this.offset },
+    );
     await this.file.write(this.offset, bytes);
     await this.file.sync();
     this.offset += bytes.length;

@@ -8,7 +8,7 @@ export interface DiskBench {
    * The same data folder after a power cut, as well as the adapter can play one: the simulated disk forgets what was not synced,
    * the real one is merely opened again. Files opened before are gone.
    */
-  powerCut(): Promise<Disk>;
+  readonly powerCut: () => Promise<Disk>;
 }
 
 /** Runs one scenario over a fresh bench to its end, turning virtual time meanwhile if the adapter lives in it. */
@@ -174,7 +174,20 @@ function describeNames(on: On): void {
 
   on('keeps to names inside its folder', async ({ disk }) => {
     const refused = { kind: 'invalid-argument' };
-    for (const name of ['..', '../f', 'a/../../f', '/f', '/', '.', './f', 'a//f', 'f/', 'a\\f', 'a\0f', 'x'.repeat(256)]) {
+    for (const name of [
+      '..',
+      '../f',
+      'a/../../f',
+      '/f',
+      '/',
+      '.',
+      './f',
+      'a//f',
+      'f/',
+      'a\\f',
+      'a\0f',
+      'x'.repeat(256),
+    ]) {
       await expect(disk.open(name, { create: true })).rejects.toMatchObject(refused);
       await expect(disk.list(name)).rejects.toMatchObject(refused);
       await expect(disk.makeFolder(name)).rejects.toMatchObject(refused);
@@ -208,15 +221,19 @@ function describeDurability(on: On): void {
     expect(await contentOf(again, 'a/b/after')).toBe('renamed');
   });
 
-  on('keeps synced bytes through a power cut that comes after an unsynced write behind them', async ({ disk, powerCut }) => {
-    const file = await disk.open('f', { create: true });
-    await disk.syncDirectory('');
-    await file.write(0, bytes('synced'));
-    await file.sync();
-    await file.write(6, bytes('maybe'));
-    const again = await powerCut();
-    expect((await contentOf(again, 'f')).startsWith('synced')).toBe(true);
-  });
+  on(
+    'keeps synced bytes through a power cut that comes after an unsynced write behind them',
+    async ({ disk, powerCut }) => {
+      const file = await disk.open('f', { create: true });
+      await disk.syncDirectory('');
+      await file.write(0, bytes('synced'));
+      await file.sync();
+      await file.write(6, bytes('maybe'));
+      await file.close();
+      const again = await powerCut();
+      expect((await contentOf(again, 'f')).startsWith('synced')).toBe(true);
+    },
+  );
 
   on('syncs what was cut', async ({ disk, powerCut }) => {
     await create(disk, 'f', 'abcdef');
@@ -224,6 +241,7 @@ function describeDurability(on: On): void {
     const file = await disk.open('f');
     await file.truncate(2);
     await file.sync();
+    await file.close();
     expect(await contentOf(await powerCut(), 'f')).toBe('ab');
   });
 

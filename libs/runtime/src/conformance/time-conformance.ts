@@ -26,19 +26,22 @@ export function describeTime(name: string, run: RunOnTime): void {
       expect(Number.isSafeInteger(clock.wallMs())).toBe(true);
     });
 
-    on('never runs work inside the call that orders it, nor before the promises already settled', async ({ timers }) => {
-      const order: string[] = [];
-      const ran = new Promise<void>((resolve) => {
-        timers.after(0, () => {
-          order.push('timer');
-          resolve();
+    on(
+      'never runs work inside the call that orders it, nor before the promises already settled',
+      async ({ timers }) => {
+        const order: string[] = [];
+        const ran = new Promise<void>((resolve) => {
+          timers.after(0, () => {
+            order.push('timer');
+            resolve();
+          });
         });
-      });
-      order.push('caller');
-      void Promise.resolve().then(() => order.push('promise'));
-      await ran;
-      expect(order).toEqual(['caller', 'promise', 'timer']);
-    });
+        order.push('caller');
+        void Promise.resolve().then(() => order.push('promise'));
+        await ran;
+        expect(order).toEqual(['caller', 'promise', 'timer']);
+      },
+    );
 
     on('runs work of the same delay 0 in the order of the calls', async ({ timers }) => {
       const order: number[] = [];

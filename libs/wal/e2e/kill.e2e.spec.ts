@@ -14,7 +14,13 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'synod-wal-'));
   program = join(folder, 'append-forever.cjs');
   const entryPoints = [join(__dirname, 'append-forever.ts')];
-  buildSync({ entryPoints, outfile: program, bundle: true, platform: 'node', tsconfig: join(__dirname, '../tsconfig.json') });
+  buildSync({
+    entryPoints,
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    tsconfig: join(__dirname, '../tsconfig.json'),
+  });
 });
 
 afterAll(() => rm(folder, { recursive: true }));
