@@ -247,7 +247,7 @@ describe('fetching', () => {
   it('gives up on the one output that arrives damaged every time', async () => {
     const shuffle = spoiling((piece) => {
       if (piece.index !== 0 || piece.data.length === 0) return piece;
-      return { ...piece, data: Buffer.from(piece.data).fill(0, -1) };
+      return { ...piece, data: Buffer.from(piece.data).fill(0) };
     });
     await expect(runLocally({ ...job, shuffle })).rejects.toMatchObject({ sources: ['local-m0'] });
   });
