@@ -56,9 +56,9 @@ export class Latches {
     return this.exclusive.has(key);
   }
 
-  /** A key in `[start, end)` that blocks reads, if any. */
-  blocksScan(start: Key, end: Key): Key | undefined {
-    for (const key of this.exclusive.keys()) if (key >= start && key < end) return key;
+  /** A key in `[start, end)` that blocks reads, if any; without an end, from `start` on. */
+  blocksScan(start: Key, end: Key | undefined): Key | undefined {
+    for (const key of this.exclusive.keys()) if (key >= start && (end === undefined || key < end)) return key;
     return undefined;
   }
 

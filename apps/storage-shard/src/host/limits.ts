@@ -7,8 +7,6 @@ export const VALUE_BYTES_MAX = 1 << 20;
 export const TRANSACTION_BYTES_MAX = 8 << 20;
 export const TRANSACTION_KEYS_MAX = 10_000;
 export const SCAN_ROWS_MAX = 10_000;
-/** A scan or read stops here, so that an answer fits in a message. */
-export const RESPONSE_BYTES_MAX = 1 << 20;
 
 const TXN_ID = /^[0-9a-f]{32}$/;
 /** Shards and attempts as they fit in rows. */

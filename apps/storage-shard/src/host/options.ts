@@ -2,7 +2,7 @@
 export interface ShardHostOptions {
   /** How long an older transaction waits for a younger one's locks before it is told to start over. */
   readonly lockWaitUs: number;
-  /** How long a read waits for writers that may commit below its timestamp. */
+  /** How long a read waits for writers that may commit below its timestamp; shorter than a client waits for one node. */
   readonly readWaitUs: number;
   /** An intent this old is asked about at its anchor by whoever waits for it; a commit takes less when nothing is wrong. */
   readonly askAfterUs: number;
@@ -23,7 +23,7 @@ export interface ShardHostOptions {
 
 export const DEFAULT_SHARD_OPTIONS: ShardHostOptions = {
   lockWaitUs: 1_000_000,
-  readWaitUs: 3_000_000,
+  readWaitUs: 1_500_000,
   askAfterUs: 20_000,
   sweepAfterUs: 1_000_000,
   expireAfterUs: 5_000_000,

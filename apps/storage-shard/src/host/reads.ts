@@ -1,12 +1,13 @@
 import type { StorageRequest, StorageResponse } from '@synod/protocols';
-import { successor, SynodError, type Clock, type Probes } from '@synod/runtime';
+import { SynodError, type Clock, type Probes } from '@synod/runtime';
+import type { ScanPage } from '@synod/storage-engine';
 import { txnName, type Key, type Lock, type Timestamp } from '@synod/two-phase-commit';
 import { keyText, printableKey } from '../state/key-text';
 import type { ShardRows } from '../state/shard-rows';
 import type { KeyWaiters } from './key-waiters';
 import type { Latches } from './latches';
 import type { Leadership } from './leadership';
-import { invalid, RESPONSE_BYTES_MAX, TRANSACTION_BYTES_MAX } from './limits';
+import { invalid, TRANSACTION_BYTES_MAX } from './limits';
 import type { ShardHostOptions } from './options';
 import type { Recovery } from './recovery';
 
@@ -21,8 +22,6 @@ interface Blocker {
 
 /** Between looks at what blocks a read, at most. */
 const LOOK_AGAIN_MAX_US = 250_000;
-/** After every key. */
-const KEYS_END = Buffer.alloc(1_100, 0xff);
 
 /**
  * Reads at a timestamp, at the leader: they see every transaction that commits at or below it, and wait for those that may.
@@ -54,17 +53,34 @@ export class ShardReads {
     return { kind: 'read', values };
   }
 
-  /** An empty `end` is after every key. */
+  /**
+   * An empty `end` is after every key. Goes on, in a turn of its own each time, until it has a row to show or reaches the end: the caller
+   * continues after the last row.
+   */
   async scan({ start, end, limit, readTs }: Scan): Promise<StorageResponse> {
-    const stop = end.length === 0 ? KEYS_END : end;
-    let page = this.page(start, stop, limit, readTs);
+    const stop = end.length === 0 ? undefined : end;
+    let from = start;
+    for (;;) {
+      const page = await this.unblockedPage(from, stop, limit, readTs);
+      const more = page.resume !== undefined;
+      if (page.resume === undefined || page.entries.length > 0) return { kind: 'scan', rows: page.entries, more };
+      from = page.resume;
+    }
+  }
+
+  private async unblockedPage(
+    start: Buffer,
+    end: Buffer | undefined,
+    limit: number,
+    readTs: Timestamp,
+  ): Promise<ScanPage> {
+    let page: ScanPage = { entries: [], resume: undefined };
     await this.unblocked(() => {
-      page = this.page(start, stop, limit, readTs);
-      // What lies behind the page's last row is the next page's concern.
-      const last = page.rows.at(-1);
-      return this.rangeBlockers(start, page.more && last !== undefined ? successor(last.key) : stop, readTs);
+      page = this.rows.page(start, end, readTs, limit);
+      // What lies behind the page is the next page's concern.
+      return this.rangeBlockers(start, page.resume ?? end, readTs);
     });
-    return { kind: 'scan', rows: page.rows, more: page.more };
+    return page;
   }
 
   /** Resolves in a turn in which leadership was confirmed and nothing blocks: the caller reads the store at once. */
@@ -98,25 +114,14 @@ export class ShardReads {
     return blockers;
   }
 
-  private rangeBlockers(start: Buffer, end: Buffer, readTs: Timestamp): Blocker[] {
+  private rangeBlockers(start: Buffer, end: Buffer | undefined, readTs: Timestamp): Blocker[] {
     const blockers: Blocker[] = [];
-    const latched = this.latches.blocksScan(keyText(start), keyText(end));
+    const latched = this.latches.blocksScan(keyText(start), end === undefined ? undefined : keyText(end));
     if (latched !== undefined) blockers.push({ key: latched, lock: undefined });
     for (const { key, lock } of this.rows.intentsIn(start, end)) {
       if (mayCommitBelow(lock, readTs)) blockers.push({ key, lock });
     }
     return blockers;
-  }
-
-  private page(start: Buffer, end: Buffer, limit: number, readTs: Timestamp) {
-    const rows: { key: Buffer; value: Buffer; version: Timestamp }[] = [];
-    let bytes = 0;
-    for (const row of this.rows.scanAt(start, end, readTs)) {
-      if (rows.length === limit || bytes >= RESPONSE_BYTES_MAX) return { rows, more: true };
-      rows.push(row);
-      bytes += row.key.length + row.value.length;
-    }
-    return { rows, more: false };
   }
 }
 

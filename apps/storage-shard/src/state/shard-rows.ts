@@ -1,4 +1,5 @@
 import { invariant } from '@synod/invariant';
+import { newestVersion, putVersion, readAt, scanPage, type ScanPage, type Version } from '@synod/storage-engine';
 import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
 import {
   sameTxn,
@@ -28,7 +29,6 @@ import {
   type StoredDecision,
   type Value,
 } from './row-codec';
-import { putVersion, readAt, scanAt, type LiveRow, type VersionAt } from './versions';
 
 /**
  * Rows of a shard, by the byte after the group's prefix. Part of the disk format: a number is never given to other rows.
@@ -44,8 +44,8 @@ import { putVersion, readAt, scanAt, type LiveRow, type VersionAt } from './vers
  */
 const ROWS = { versions: 1, intents: 2, sharedLocks: 3, prepared: 4, ended: 5, decisions: 6 } as const;
 
-/** After every timestamp that the oracle will issue in the next thousand years. */
-const NEWEST = 0x7fff_ffff_ffff_ffffn;
+/** Keys and values of a page, about: so that it fits in a message. */
+const PAGE_BYTES_MAX = 1 << 20;
 
 /** The replicated state of one shard, as rows of the node's store. */
 export class ShardRows implements ShardView {
@@ -80,7 +80,7 @@ export class ShardRows implements ShardView {
   }
 
   newestVersion(key: Key): Timestamp {
-    return this.readAt(keyBytes(key), NEWEST)?.version ?? 0n;
+    return newestVersion(this.reader, this.versions, keyBytes(key)) ?? 0n;
   }
 
   intent(key: Key): Lock | undefined {
@@ -93,19 +93,26 @@ export class ShardRows implements ShardView {
   }
 
   /** The newest version at or below `ts`, a deletion included. Knows nothing of intents. */
-  readAt(key: Uint8Array, ts: Timestamp): VersionAt | undefined {
+  readAt(key: Uint8Array, ts: Timestamp): Version | undefined {
     return readAt(this.reader, this.versions, key, ts);
   }
 
-  /** Live keys in `[start, end)` at `ts`, lazily and in byte order. Knows nothing of intents. */
-  scanAt(start: Uint8Array, end: Uint8Array, ts: Timestamp): Iterable<LiveRow> {
-    return scanAt(this.reader, this.versions, start, end, ts);
+  /**
+   * A page of the live keys in `[start, end)` at `ts`, in byte order; it may be short, even empty, without being the last. Knows nothing
+   * of intents.
+   * @param end undefined for all from `start` on
+   */
+  page(start: Uint8Array, end: Uint8Array | undefined, ts: Timestamp, limit: number): ScanPage {
+    return scanPage(this.reader, { prefix: this.versions, start, end, timestamp: ts, limit, bytesMax: PAGE_BYTES_MAX });
   }
 
-  /** Intents on keys in `[start, end)`, lazily and in byte order. */
-  *intentsIn(start: Uint8Array, end: Uint8Array): Iterable<{ key: Key; lock: Lock }> {
+  /** Intents on keys in `[start, end)`, lazily and in byte order; from `start` on without an end. */
+  *intentsIn(start: Uint8Array, end: Uint8Array | undefined): Iterable<{ key: Key; lock: Lock }> {
     const prefix = this.row(ROWS.intents);
-    const range = { start: Buffer.concat([prefix, start]), end: Buffer.concat([prefix, end]) };
+    const range = {
+      start: Buffer.concat([prefix, start]),
+      end: end === undefined ? this.rowRange(ROWS.intents).end : Buffer.concat([prefix, end]),
+    };
     for (const entry of this.reader.range(range)) {
       yield { key: keyText(entry.key.subarray(prefix.length)), lock: decodeIntent(entry.value).lock };
     }
