@@ -27,6 +27,7 @@ export const ETCD_ERRORS = {
   'timed-out': ['UNAVAILABLE', 'request timed out'],
   'timed-out-leader-failed': ['UNAVAILABLE', 'request timed out, possibly due to previous leader failure'],
   'timed-out-connection-lost': ['UNAVAILABLE', 'request timed out, possibly due to connection lost'],
+  'timed-out-apply': ['UNAVAILABLE', 'request timed out, waiting for the applied index took too long'],
   unhealthy: ['UNAVAILABLE', 'unhealthy cluster'],
 } as const satisfies Record<string, readonly [EtcdStatus, string]>;
 

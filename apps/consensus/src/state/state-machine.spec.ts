@@ -1,7 +1,7 @@
 import { SynodError } from '@synod/runtime';
 import { PREFIX, StateBench, compare, get, put, remove, txn, under } from '../testing/state-bench';
 import { deleteRangeRequest, putRequest } from './requests';
-import { RESERVED_PREFIX } from './reserved';
+import { RESERVED_PREFIX } from '@synod/coordination';
 
 describe('revisions', () => {
   it('begin at 2 and grow by one with every command that changes something', () => {

@@ -1,0 +1,282 @@
+import { invariant } from '@synod/invariant';
+import type { Group, GroupOptions, NodeId } from '@synod/replication';
+import type { Clock, Log, Probes, Random, Store, Timers } from '@synod/runtime';
+import { LeaderAccess, REQUEST_TIMEOUT_US } from './leader-access';
+import { LeaderDesk } from './leader-desk';
+import type { LeaderLink } from './leader-link';
+import { LeaseKeeper } from './lease-keeper';
+import { ReadGate } from './read-gate';
+import { encodeCommand } from './state/command-codec';
+import { compactionPending } from './state/compaction';
+import { EtcdError } from './state/errors';
+import { readRange, readTxn, type Refused } from './state/read';
+import { checkOperation, REQUEST_BYTES_MAX, type Identity } from './state/request-check';
+import {
+  isReadOnly,
+  type Command,
+  type DeleteRangeRequest,
+  type LeaseId,
+  type PutRequest,
+  type RangeRequest,
+  type Revision,
+  type TxnRequest,
+} from './state/requests';
+import type { ApplyResult, DeleteRangeResult, PutResult, RangeResult, TxnResult } from './state/results';
+import { EtcdStateMachine, type Applied } from './state/state-machine';
+import { WatchHub } from './watch-hub';
+
+/** Events that one step of a compaction looks at. */
+const COMPACT_STEP_EVENTS = 1_000;
+/** Between two steps, so that a compaction leaves room for requests. */
+const COMPACT_PAUSE_US = 10_000;
+
+export interface CoordinationHostOptions {
+  readonly nodeId: NodeId;
+  /** Of every key of the group in the store. */
+  readonly prefix: Buffer;
+  readonly store: Store;
+  readonly ports: {
+    readonly clock: Clock;
+    readonly timers: Timers;
+    readonly random: Random;
+    readonly log: Log;
+    readonly probes: Probes;
+  };
+  readonly link: LeaderLink;
+  /** Adds the group to this node's replica host. */
+  readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
+  /** Called when this member starts to lead (and may serve) or stops. */
+  readonly leadershipChanged?: (leads: boolean) => void;
+}
+
+/** A lease as `leaseTimeToLive` tells it. */
+export interface LeaseState {
+  readonly revision: Revision;
+  readonly grantedSeconds: bigint;
+  /** −1 if there is no such lease. */
+  readonly remainingSeconds: bigint;
+  readonly keys: readonly Buffer[];
+}
+
+/**
+ * The coordination service on one member: any member answers anything. Writes go through the log by way of the leader, reads wait for
+ * a barrier there and are answered from this member's own state, watches from its own log order.
+ * Every method that talks to the leader throws `EtcdError`.
+ */
+export class CoordinationHost {
+  readonly watches: WatchHub;
+  readonly group: Group<ApplyResult>;
+  readonly desk: LeaderDesk;
+  private readonly machine: EtcdStateMachine;
+  private readonly access: LeaderAccess;
+  private readonly leases: LeaseKeeper;
+  private readonly gate: ReadGate;
+  private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
+  private compacting = false;
+  private leads = false;
+  private stopped = false;
+
+  constructor(private readonly options: CoordinationHostOptions) {
+    const { ports, store, prefix, nodeId } = options;
+    this.machine = new EtcdStateMachine(prefix, (applied) => this.applied(applied));
+    const { keySpace } = this.machine;
+    this.watches = new WatchHub(keySpace, store, ports.timers);
+    this.leases = new LeaseKeeper(ports, keySpace, store, (id) => this.expire(id));
+    this.group = options.join({
+      stateMachine: this.machine,
+      leadershipChanged: (leads) => this.leadershipChanged(leads),
+    });
+    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases);
+    this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link);
+    this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
+  }
+
+  /** The revision that this member has applied. */
+  get revision(): Revision {
+    return this.watches.revision;
+  }
+
+  get isLeader(): boolean {
+    return this.leads;
+  }
+
+  get hasLeader(): boolean {
+    return this.group.status().leader !== undefined;
+  }
+
+  /** Waits until this member's state shows everything that was acknowledged anywhere before the call. */
+  readBarrier(): Promise<void> {
+    return this.gate.pass();
+  }
+
+  /** @param serializable read this member's state as it is, however old: needs no leader */
+  async range(request: RangeRequest, serializable = false): Promise<RangeResult> {
+    checkOperation(request, 'client');
+    if (!serializable) await this.gate.pass();
+    return granted(readRange(this.machine.keySpace, this.options.store, request));
+  }
+
+  async put(request: PutRequest, identity: Identity): Promise<PutResult> {
+    checkOperation(request, identity);
+    return resultOf('put', await this.propose(request));
+  }
+
+  async deleteRange(request: DeleteRangeRequest, identity: Identity): Promise<DeleteRangeResult> {
+    checkOperation(request, identity);
+    return resultOf('delete-range', await this.propose(sparing(request, identity)));
+  }
+
+  async txn(request: TxnRequest, identity: Identity, serializable = false): Promise<TxnResult> {
+    checkOperation(request, identity);
+    if (!isReadOnly(request)) return resultOf('txn', await this.propose(sparingTxn(request, identity)));
+    if (!serializable) await this.gate.pass();
+    return granted(readTxn(this.machine.keySpace, this.options.store, request));
+  }
+
+  /** @param physical wait until what the compaction removes is removed here */
+  async compact(revision: Revision, physical: boolean): Promise<Revision> {
+    const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }));
+    if (physical) await this.whenApplied(() => !compactionPending(this.machine.keySpace, this.options.store));
+    return result.revision;
+  }
+
+  /** @param id 0n for one of the server's choice */
+  async grantLease(
+    id: LeaseId,
+    ttlSeconds: bigint,
+  ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
+    for (;;) {
+      const chosen = id === 0n ? this.drawLeaseId() : id;
+      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds });
+      if (id === 0n && result.kind === 'refused' && result.error === 'lease-exists') continue;
+      return resultOf('lease-granted', result);
+    }
+  }
+
+  async revokeLease(id: LeaseId): Promise<Revision> {
+    return resultOf('lease-revoked', await this.propose({ kind: 'lease-revoke', id })).revision;
+  }
+
+  /** `revision` is from before the renewal; `ttlSeconds` is 0 if there is no such lease. */
+  keepLeaseAlive(lease: LeaseId): Promise<{ readonly revision: Revision; readonly ttlSeconds: bigint }> {
+    return this.access.ask({ kind: 'keep-alive', lease });
+  }
+
+  leaseTimeToLive(lease: LeaseId): Promise<LeaseState> {
+    return this.access.ask({ kind: 'time-to-live', lease });
+  }
+
+  async listLeases(): Promise<LeaseId[]> {
+    await this.gate.pass();
+    return [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
+  }
+
+  /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
+  stop(): void {
+    this.stopped = true;
+    this.leases.resign();
+    this.watches.stop();
+  }
+
+  private async propose(command: Command): Promise<ApplyResult> {
+    const encoded = encodeCommand(command);
+    if (encoded.length > REQUEST_BYTES_MAX) throw new EtcdError('request-too-large');
+    const { result } = await this.access.ask({ kind: 'propose', command: encoded });
+    return result;
+  }
+
+  /** One round of the read gate: where the leader is now, this member's state must be. */
+  private async catchUpWithLeader(): Promise<void> {
+    const { applied } = await this.access.ask({ kind: 'barrier' });
+    await this.whenApplied(() => this.group.status().appliedThrough >= applied);
+  }
+
+  private whenApplied(done: () => boolean): Promise<void> {
+    if (done()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter = { done, resolve: () => void (cancel(), resolve()) };
+      const cancel = this.options.ports.timers.after(REQUEST_TIMEOUT_US, () => {
+        this.appliedWaiters = this.appliedWaiters.filter((other) => other !== waiter);
+        reject(new EtcdError('timed-out-apply'));
+      });
+      this.appliedWaiters.push(waiter);
+    });
+  }
+
+  private applied({ changes, leases }: Applied): void {
+    this.watches.publish(changes);
+    this.leases.note(leases);
+    if (this.leads) this.compactLater(0);
+    const waiters = this.appliedWaiters;
+    if (waiters.length === 0) return;
+    this.appliedWaiters = waiters.filter(({ done }) => !done());
+    for (const waiter of waiters) if (!this.appliedWaiters.includes(waiter)) waiter.resolve();
+  }
+
+  private leadershipChanged(leads: boolean): void {
+    this.leads = leads;
+    if (leads) {
+      this.leases.lead();
+      this.compactLater(0);
+    } else this.leases.resign();
+    this.options.leadershipChanged?.(leads);
+  }
+
+  private async expire(id: LeaseId): Promise<void> {
+    const proposed = await this.group.propose(encodeCommand({ kind: 'lease-revoke', id }));
+    if (proposed.kind === 'applied') {
+      this.options.ports.probes.sometimes('a lease expired');
+      this.options.ports.log.debug('a lease expired', { lease: id });
+    }
+  }
+
+  /** Removes what a compaction made unreachable, step by step, while this member leads. */
+  private compactLater(delayUs: number): void {
+    if (this.compacting || !compactionPending(this.machine.keySpace, this.options.store)) return;
+    this.compacting = true;
+    this.options.ports.timers.after(delayUs, () => {
+      if (this.stopped || !this.leads) {
+        this.compacting = false;
+        return;
+      }
+      const step = encodeCommand({ kind: 'compact-step', events: COMPACT_STEP_EVENTS });
+      void this.group.propose(step).then(() => {
+        this.compacting = false;
+        if (this.leads) this.compactLater(COMPACT_PAUSE_US);
+      });
+    });
+  }
+
+  /** A positive number of 63 bits, as etcd's clients expect. */
+  private drawLeaseId(): LeaseId {
+    return (this.options.ports.random.bytes(8).readBigUInt64BE() >> 1n) | 1n;
+  }
+}
+
+function granted<T>(result: T | Refused): T {
+  if (typeof result === 'object' && result !== null && 'error' in result) throw new EtcdError(result.error);
+  return result as T;
+}
+
+function resultOf<K extends ApplyResult['kind']>(
+  kind: K,
+  result: ApplyResult,
+): Extract<ApplyResult, { readonly kind: K }> {
+  if (result.kind === 'refused') throw new EtcdError(result.error);
+  invariant(result.kind === kind, 'result-fits-its-command', () => `${result.kind} of a ${kind}`);
+  return result as Extract<ApplyResult, { readonly kind: K }>;
+}
+
+function sparing(request: DeleteRangeRequest, identity: Identity): DeleteRangeRequest {
+  return { ...request, spareReserved: identity === 'client' };
+}
+
+function sparingTxn(request: TxnRequest, identity: Identity): TxnRequest {
+  const each = (operation: TxnRequest['success'][number]): TxnRequest['success'][number] =>
+    operation.kind === 'delete-range'
+      ? sparing(operation, identity)
+      : operation.kind === 'txn'
+        ? sparingTxn(operation, identity)
+        : operation;
+  return { ...request, success: request.success.map(each), failure: request.failure.map(each) };
+}

@@ -1,0 +1,202 @@
+import type { Member, NodeId } from '@synod/replication';
+import { SynodError, type Connection, type Log, type Random, type Timers, type Transport } from '@synod/runtime';
+import { foundingProtocol, type FounderReport } from './founding-protocol';
+import type { ClusterFounding, FoundingStore } from './founding-store';
+
+/** A member of the cluster as the configuration names it. */
+export interface Founder {
+  readonly nodeId: NodeId;
+  /** Where it serves its peers. */
+  readonly address: string;
+}
+
+export interface FoundingOptions {
+  readonly nodeId: NodeId;
+  /** The random name that this data folder drew when it was empty. */
+  readonly incarnation: string;
+  /** All founders, this node among them. */
+  readonly founders: readonly Founder[];
+  readonly store: FoundingStore;
+  readonly ports: {
+    readonly transport: Transport;
+    readonly timers: Timers;
+    readonly random: Random;
+    readonly log: Log;
+  };
+}
+
+const BACKOFF_MIN_US = 50_000;
+const BACKOFF_SPREAD_US = 200_000;
+const CLUSTER_ID_BYTES = 8;
+
+/**
+ * Founding happens once. Founders tell each other who they are and on which disk. The first of them, by node id, decides when all have
+ * spoken and all are empty: it records who takes part, and the others adopt exactly that if it names their own disk. Invariant
+ * `founding-names-every-disk`: no acceptor votes on a disk that the founding does not name.
+ *
+ * An empty disk under the name of a member that voted must not vote: it forgot its promises. It meets the founding, does not find
+ * itself in it, and refuses to start.
+ */
+export class FoundingRound {
+  private readonly protocol = foundingProtocol();
+  private readonly heard = new Map<NodeId, string>();
+  private readonly connections = new Set<Connection<FounderReport>>();
+  private founding: ClusterFounding | undefined;
+  /** Set while the decision is being written: what is told in between changes nothing. */
+  private settling = false;
+  private stopped = false;
+  private resolve: (founding: ClusterFounding) => void = () => undefined;
+  private reject: (error: unknown) => void = () => undefined;
+
+  constructor(private readonly options: FoundingOptions) {}
+
+  /**
+   * @returns the founding, durable on this node; from an earlier start if there was one
+   * @throws {SynodError} `failed-precondition` if the founding that the others hold leaves this disk out
+   */
+  async establish(): Promise<ClusterFounding> {
+    const { store, ports } = this.options;
+    const known = await store.read();
+    if (known !== undefined) {
+      this.verify(known);
+      this.founding = known;
+    }
+    ports.transport.serve(this.protocol, (connection) => this.accept(connection));
+    if (known !== undefined) return known;
+    ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
+    const established = new Promise<ClusterFounding>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    for (const founder of this.others()) this.dial(founder);
+    this.decideIfFirst();
+    return established;
+  }
+
+  /** Goes on answering empty founders until then: they have to learn that the founding is over. */
+  stop(): void {
+    this.stopped = true;
+    for (const connection of this.connections) connection.close();
+    this.connections.clear();
+  }
+
+  private accept(connection: Connection<FounderReport>): { receive(r: FounderReport): void; closed(): void } {
+    this.connections.add(connection);
+    connection.send(this.report());
+    return {
+      receive: (report) => this.hear(report),
+      closed: () => this.connections.delete(connection),
+    };
+  }
+
+  private dial(founder: Founder): void {
+    if (this.stopped || this.founding !== undefined) return;
+    const { transport, timers, random } = this.options.ports;
+    const connection = transport.connect(this.protocol, founder.address, {
+      receive: (report) => this.hear(report),
+      closed: () => {
+        this.connections.delete(connection);
+        timers.after(BACKOFF_MIN_US + random.below(BACKOFF_SPREAD_US), () => this.dial(founder));
+      },
+    });
+    this.connections.add(connection);
+    connection.send(this.report());
+  }
+
+  private hear(report: FounderReport): void {
+    if (this.stopped || !this.names().includes(report.nodeId)) return;
+    if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
+    this.heard.set(report.nodeId, report.incarnation);
+    const member = this.founding?.members.find(({ nodeId }) => nodeId === report.nodeId);
+    if (member !== undefined && member.incarnation !== report.incarnation) {
+      this.options.ports.log.warn('an empty data folder runs under the name of a member; it must not vote', {
+        node: report.nodeId,
+        expected: member.incarnation,
+        found: report.incarnation,
+      });
+    }
+    this.decideIfFirst();
+  }
+
+  /** Another founder holds a founding: it is adopted, or it is why this node must not start. */
+  private meet(founding: ClusterFounding, from: NodeId): void {
+    if (this.founding !== undefined) {
+      if (this.founding.clusterId === founding.clusterId) return;
+      this.options.ports.log.error('a node of another cluster answers under the address of a founder', {
+        node: from,
+        ownCluster: this.founding.clusterId,
+        otherCluster: founding.clusterId,
+      });
+      return;
+    }
+    try {
+      this.verify(founding);
+    } catch (error) {
+      this.stop();
+      this.reject(error);
+      return;
+    }
+    this.settle(founding);
+  }
+
+  private decideIfFirst(): void {
+    const names = this.names();
+    const first = names[0] === this.options.nodeId;
+    if (!first || this.founding !== undefined || !this.others().every(({ nodeId }) => this.heard.has(nodeId))) return;
+    const { nodeId: self, incarnation, ports } = this.options;
+    const members = names.map((nodeId, index): Member => {
+      const disk = nodeId === self ? incarnation : this.heard.get(nodeId);
+      if (disk === undefined) throw new Error(`founder ${nodeId} was not heard`);
+      return { replicaId: index + 1, nodeId, incarnation: disk };
+    });
+    this.settle({ clusterId: ports.random.bytes(CLUSTER_ID_BYTES).toString('hex'), members });
+  }
+
+  private settle(founding: ClusterFounding): void {
+    if (this.settling) return;
+    this.settling = true;
+    // On disk before anyone hears of it: the first founder must find its own decision again.
+    this.options.store.write(founding).then(
+      () => {
+        this.founding = founding;
+        this.options.ports.log.info('the cluster is founded', { cluster: founding.clusterId });
+        for (const connection of this.connections) connection.send(this.report());
+        this.resolve(founding);
+      },
+      (error: unknown) => this.reject(error),
+    );
+  }
+
+  private verify(founding: ClusterFounding): void {
+    const { nodeId, incarnation } = this.options;
+    const self = founding.members.find((member) => member.nodeId === nodeId);
+    if (self !== undefined && self.incarnation !== incarnation) {
+      throw new SynodError(
+        'failed-precondition',
+        `the data folder of ${nodeId} is empty or foreign (incarnation ${incarnation}), but cluster ${founding.clusterId} knows ` +
+          `${nodeId} with incarnation ${self.incarnation}: restore that folder, it must not vote on what it forgot`,
+      );
+    }
+    const founded = founding.members.map((member) => member.nodeId);
+    if (self === undefined || founded.join() !== this.names().join()) {
+      throw new SynodError(
+        'failed-precondition',
+        `cluster ${founding.clusterId} was founded by ${founded.join(', ')}, but the configuration of ${nodeId} names ` +
+          `${this.names().join(', ')}: give every member the same --initial-cluster as at the founding`,
+      );
+    }
+  }
+
+  private report(): FounderReport {
+    const { nodeId, incarnation } = this.options;
+    return { nodeId, incarnation, founding: this.founding };
+  }
+
+  private names(): NodeId[] {
+    return this.options.founders.map(({ nodeId }) => nodeId).sort();
+  }
+
+  private others(): Founder[] {
+    return this.options.founders.filter(({ nodeId }) => nodeId !== this.options.nodeId);
+  }
+}

@@ -1,0 +1,147 @@
+import { messageCodec, required, type consensusV1 } from '@synod/contracts';
+import { unreachable } from '@synod/invariant';
+import type { ErrorResponse, Numbered, RemoteError, RequestProtocol } from '@synod/protocols';
+import type { Instance } from '@synod/paxos';
+import type { ErrorKind } from '@synod/runtime';
+import type { LeaseId, Revision } from './state/requests';
+import { decodeResult, encodeResult } from './state/result-codec';
+import type { ApplyResult } from './state/results';
+
+/** What only the leader can do; see protos/synod/consensus/v1/forward.proto. */
+export type LeaderRequest =
+  /** Puts an encoded command into the log. */
+  | { readonly kind: 'propose'; readonly command: Buffer }
+  /** How much of the log a linearizable read that begins now has to see. */
+  | { readonly kind: 'barrier' }
+  | { readonly kind: 'keep-alive'; readonly lease: LeaseId }
+  | { readonly kind: 'time-to-live'; readonly lease: LeaseId };
+
+export type LeaderResponse =
+  | { readonly kind: 'applied'; readonly result: ApplyResult }
+  | { readonly kind: 'barrier'; readonly applied: Instance }
+  /** `revision` is from before the renewal; `ttlSeconds` 0 if there is no such lease. */
+  | { readonly kind: 'kept-alive'; readonly revision: Revision; readonly ttlSeconds: bigint }
+  | {
+      readonly kind: 'lease-state';
+      readonly revision: Revision;
+      readonly grantedSeconds: bigint;
+      /** −1 if there is no such lease. */
+      readonly remainingSeconds: bigint;
+      readonly keys: readonly Buffer[];
+    };
+
+export type ForwardProtocol = RequestProtocol<LeaderRequest, LeaderResponse>;
+
+export function forwardProtocol(): ForwardProtocol {
+  const up = messageCodec('synod.consensus.v1.ForwardExchangeRequest');
+  const down = messageCodec('synod.consensus.v1.ForwardExchangeResponse');
+  return {
+    name: '/synod.consensus.v1.Forward/Exchange',
+    up: {
+      encode: (batch) => up.encode({ requests: batch.map(requestToWire) }),
+      decode: (bytes) => up.decode(bytes).requests.map(requestFromWire),
+    },
+    down: {
+      encode: (batch) => down.encode({ responses: batch.map(responseToWire) }),
+      decode: (bytes) => down.decode(bytes).responses.map(responseFromWire),
+    },
+  };
+}
+
+function requestToWire({ id, body }: Numbered<LeaderRequest>): consensusV1.LeaderRequest {
+  switch (body.kind) {
+    case 'propose':
+      return { id, propose: { command: body.command } };
+    case 'barrier':
+      return { id, barrier: {} };
+    case 'keep-alive':
+      return { id, keepAlive: { lease: body.lease.toString() } };
+    case 'time-to-live':
+      return { id, timeToLive: { lease: body.lease.toString() } };
+  }
+}
+
+function requestFromWire(message: consensusV1.LeaderRequest__Output): Numbered<LeaderRequest> {
+  return { id: message.id, body: requestBodyFromWire(message) };
+}
+
+function requestBodyFromWire(message: consensusV1.LeaderRequest__Output): LeaderRequest {
+  switch (message.body) {
+    case 'propose':
+      return { kind: 'propose', command: required(message.propose, 'propose').command };
+    case 'barrier':
+      return { kind: 'barrier' };
+    case 'keepAlive':
+      return { kind: 'keep-alive', lease: BigInt(required(message.keepAlive, 'keep_alive').lease) };
+    case 'timeToLive':
+      return { kind: 'time-to-live', lease: BigInt(required(message.timeToLive, 'time_to_live').lease) };
+    case undefined:
+      throw new TypeError('the request to the leader has no body that this release knows');
+    default:
+      return unreachable(message.body);
+  }
+}
+
+function responseToWire({ id, body }: Numbered<LeaderResponse | ErrorResponse>): consensusV1.LeaderResponse {
+  switch (body.kind) {
+    case 'applied':
+      return { id, applied: { result: encodeResult(body.result) } };
+    case 'barrier':
+      return { id, barrierPassed: { applied: body.applied } };
+    case 'kept-alive':
+      return { id, keptAlive: { revision: body.revision.toString(), ttlSeconds: body.ttlSeconds.toString() } };
+    case 'lease-state':
+      return {
+        id,
+        leaseState: {
+          revision: body.revision.toString(),
+          grantedSeconds: body.grantedSeconds.toString(),
+          remainingSeconds: body.remainingSeconds.toString(),
+          keys: [...body.keys],
+        },
+      };
+    case 'error':
+      return { id, error: { kind: body.error.kind, message: body.error.message, hint: body.error.hint ?? '' } };
+  }
+}
+
+function responseFromWire(message: consensusV1.LeaderResponse__Output): Numbered<LeaderResponse | ErrorResponse> {
+  return { id: message.id, body: responseBodyFromWire(message) };
+}
+
+function responseBodyFromWire(message: consensusV1.LeaderResponse__Output): LeaderResponse | ErrorResponse {
+  switch (message.body) {
+    case 'applied':
+      return { kind: 'applied', result: decodeResult(required(message.applied, 'applied').result) };
+    case 'barrierPassed':
+      return { kind: 'barrier', applied: Number(required(message.barrierPassed, 'barrier_passed').applied) };
+    case 'keptAlive': {
+      const { revision, ttlSeconds } = required(message.keptAlive, 'kept_alive');
+      return { kind: 'kept-alive', revision: BigInt(revision), ttlSeconds: BigInt(ttlSeconds) };
+    }
+    case 'leaseState': {
+      const state = required(message.leaseState, 'lease_state');
+      return {
+        kind: 'lease-state',
+        revision: BigInt(state.revision),
+        grantedSeconds: BigInt(state.grantedSeconds),
+        remainingSeconds: BigInt(state.remainingSeconds),
+        keys: state.keys,
+      };
+    }
+    case 'error':
+      return { kind: 'error', error: errorFromWire(required(message.error, 'error')) };
+    case undefined:
+      throw new TypeError('the response of the leader has no body that this release knows');
+    default:
+      return unreachable(message.body);
+  }
+}
+
+/** The failures that a leader reports. Any other says nothing about the effect. */
+const KINDS: readonly ErrorKind[] = ['not-leader', 'overloaded', 'unavailable'];
+
+function errorFromWire({ kind, message, hint }: consensusV1.Error__Output): RemoteError {
+  const known = KINDS.find((each) => each === kind) ?? 'outcome-unknown';
+  return hint === '' ? { kind: known, message } : { kind: known, message, hint };
+}

@@ -1,0 +1,250 @@
+import { nodeKey, nodesPrefix, prefixRange } from '@synod/coordination';
+import { oracleProtocol, RequestStream } from '@synod/protocols';
+import type { NodeId } from '@synod/replication';
+import type { Disk, SynodError } from '@synod/runtime';
+import { World, type NodePorts, type SimNode } from '@synod/simulation';
+import { ConsensusNode } from './node';
+import { EtcdError } from './state/errors';
+import { get, put, under } from './testing/state-bench';
+
+const NAMES = ['n1', 'n2', 'n3'];
+
+/** A folder of a machine's disk as a disk of its own: another folder is another, empty one. */
+function folderOf(disk: Disk, folder: string): Disk {
+  const inside = (name: string): string => (name === '' ? folder : `${folder}/${name}`);
+  return {
+    open: async (name, options) => {
+      await disk.makeFolder(folder);
+      return disk.open(inside(name), options);
+    },
+    list: (name) => disk.list(inside(name)),
+    makeFolder: (name) => disk.makeFolder(inside(name)),
+    remove: (name) => disk.remove(inside(name)),
+    rename: (from, to) => disk.rename(inside(from), inside(to)),
+    syncDirectory: async (name) => {
+      await disk.syncDirectory(inside(name));
+      if (name === '') await disk.syncDirectory('');
+    },
+  };
+}
+
+interface TestNode {
+  /** Absent until the cluster is founded. */
+  node?: ConsensusNode;
+  refused?: string;
+  readonly ports: NodePorts;
+}
+
+/** Members on simulated machines. A machine's folder keeps its incarnation until it is emptied. */
+class Cluster {
+  readonly world: World;
+  readonly nodes: SimNode<TestNode>[];
+  readonly incarnations = new Map<string, string>(NAMES.map((name) => [name, `${name}-disk`]));
+  founders = NAMES;
+
+  constructor(seed: number, codec = false) {
+    this.world = new World({ seed });
+    if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
+    this.nodes = NAMES.map((name) => this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports)));
+  }
+
+  private makeHost(name: string, ports: NodePorts): TestNode {
+    const made: TestNode = { ports };
+    const incarnation = this.incarnations.get(name) ?? '';
+    ConsensusNode.start({
+      nodeId: name,
+      incarnation,
+      founders: this.founders.map((nodeId) => ({ nodeId, address: `${nodeId}:2380` })),
+      advertised: { address: `${name}:2379` },
+      ports: { ...ports, disk: folderOf(ports.disk, incarnation) },
+      store: ports.store,
+      peerTransport: ports.transport,
+      clientTransport: ports.transport,
+      failed: (error) => this.world.fail(error),
+    }).then(
+      (node) => (made.node = node),
+      (error: SynodError) => (made.refused = error.message),
+    );
+    return made;
+  }
+
+  start(names: readonly string[] = NAMES): void {
+    for (const name of names) this.world.node(name).start();
+  }
+
+  node(name: string): ConsensusNode {
+    const node = (this.world.node(name).host as TestNode | undefined)?.node;
+    if (node === undefined) throw new Error(`${name} does not run`);
+    return node;
+  }
+
+  get living(): ConsensusNode[] {
+    return this.nodes.map(({ host }) => host?.node).filter((node) => node !== undefined);
+  }
+
+  leader(): ConsensusNode | undefined {
+    return this.living.find(({ host }) => host.isLeader);
+  }
+
+  async awaitLeader(except?: NodeId): Promise<ConsensusNode> {
+    const found = (): ConsensusNode | undefined => {
+      const leader = this.leader();
+      return leader?.nodeId === except ? undefined : leader;
+    };
+    expect(await this.world.run(() => found() !== undefined)).toBe(true);
+    return found()!;
+  }
+
+  /** Runs the world until a promise is settled. */
+  async settle<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const mark = (): void => void (settled = true);
+    promise.then(mark, mark);
+    await this.world.run(() => settled);
+    return promise;
+  }
+
+  async founded(): Promise<ConsensusNode> {
+    this.start();
+    const leader = await this.awaitLeader();
+    expect(await this.world.run(() => this.living.length === NAMES.length)).toBe(true);
+    return leader;
+  }
+}
+
+describe('founding', () => {
+  it('waits for every founder, and is the same on all', async () => {
+    const cluster = new Cluster(1);
+    cluster.start(['n1', 'n2']);
+    await cluster.world.run(5_000_000);
+    expect(cluster.living).toEqual([]);
+    cluster.start(['n3']);
+    await cluster.awaitLeader();
+    await cluster.world.run(() => cluster.living.length === 3);
+    const foundings = cluster.living.map(({ founding }) => founding);
+    expect(new Set(foundings.map((each) => JSON.stringify(each))).size).toBe(1);
+    expect(foundings[0]?.members).toEqual(
+      NAMES.map((nodeId, index) => ({ replicaId: index + 1, nodeId, incarnation: `${nodeId}-disk` })),
+    );
+  });
+
+  it.each(Array.from({ length: 8 }, (_, seed) => seed + 20))(
+    'ends with one founding although machines lose power all the while (seed %i)',
+    async (seed) => {
+      const cluster = new Cluster(seed);
+      const draws = cluster.world.draws('test', 'crashes');
+      cluster.start();
+      for (let crash = 0; crash < 12; crash++) {
+        await cluster.world.run(cluster.world.now + draws.below(150_000));
+        const name = NAMES[draws.below(3)]!;
+        cluster.world.node(name).kill('power');
+        cluster.world.node(name).start();
+      }
+      await cluster.world.run(() => cluster.living.length === 3);
+      expect(new Set(cluster.living.map(({ founding }) => founding.clusterId)).size).toBe(1);
+      expect(cluster.nodes.map(({ host }) => host?.refused)).toEqual([undefined, undefined, undefined]);
+    },
+  );
+
+  it('lets no empty folder vote under the name of a member', async () => {
+    const cluster = new Cluster(2);
+    await cluster.founded();
+    const { clusterId } = cluster.node('n2').founding;
+    cluster.world.node('n1').kill('power');
+    cluster.incarnations.set('n1', 'n1-new-disk');
+    cluster.start(['n1']);
+    await cluster.world.run(() => cluster.nodes[0]?.host?.refused !== undefined);
+    expect(cluster.nodes[0]?.host?.refused).toContain(
+      `cluster ${clusterId} knows n1 with incarnation n1-disk: restore that folder`,
+    );
+  });
+
+  it('refuses another list of members than the one that was founded', async () => {
+    const cluster = new Cluster(3);
+    await cluster.founded();
+    cluster.founders = ['n2', 'n3'];
+    cluster.world.node('n3').kill('process');
+    cluster.world.node('n3').start();
+    await cluster.world.run(() => cluster.nodes[2]?.host?.refused !== undefined);
+    expect(cluster.nodes[2]?.host?.refused).toContain('give every member the same --initial-cluster');
+  });
+});
+
+describe.each([
+  ['frozen objects', false],
+  ['protobuf', true],
+])('the members, speaking %s', (_, codec) => {
+  it('serve every client alike', async () => {
+    const cluster = new Cluster(4, codec);
+    await cluster.founded();
+    for (const name of NAMES) await cluster.settle(cluster.node(name).host.put(put(name, name), 'client'));
+    for (const name of NAMES) {
+      expect(await cluster.settle(cluster.node(name).host.range(under('n')))).toMatchObject({ count: 3n });
+    }
+    const { id } = await cluster.settle(cluster.node('n3').host.grantLease(0n, 5n));
+    await cluster.settle(cluster.node('n2').host.put(put('leased', '1', { lease: id }), 'client'));
+    expect(await cluster.settle(cluster.node('n1').host.leaseTimeToLive(id))).toMatchObject({
+      grantedSeconds: 5n,
+      keys: [Buffer.from('leased')],
+    });
+    expect(await cluster.settle(cluster.node('n3').host.keepLeaseAlive(id))).toMatchObject({ ttlSeconds: 5n });
+  });
+});
+
+it('keeps what was acknowledged when the leader loses power, and serves on', async () => {
+  const cluster = new Cluster(5);
+  const leader = await cluster.founded();
+  await cluster.settle(leader.host.put(put('k1', '1'), 'client'));
+  cluster.world.node(leader.nodeId).kill('power');
+  const next = await cluster.awaitLeader(leader.nodeId);
+  expect(await cluster.settle(next.host.range(get('k1')))).toMatchObject({ count: 1n });
+  await cluster.settle(next.host.put(put('k2', '1'), 'client'));
+  cluster.world.node(leader.nodeId).start();
+  await cluster.world.run(() => cluster.living.length === 3);
+  expect(await cluster.settle(cluster.node(leader.nodeId).host.range(under('k')))).toMatchObject({ count: 2n });
+}, 20_000);
+
+it('refuses, and says so, while it is cut off from the others', async () => {
+  const cluster = new Cluster(6);
+  await cluster.founded();
+  for (const name of ['n2', 'n3']) cluster.world.node(name).kill('process');
+  const alone = cluster.node('n1').host.put(put('a', '1'), 'client');
+  await expect(cluster.settle(alone)).rejects.toThrow(EtcdError);
+  expect(await cluster.settle(cluster.node('n1').host.range(get('a'), true))).toMatchObject({ count: 0n });
+});
+
+it('registers each member, and hands out timestamps at the leader only', async () => {
+  const cluster = new Cluster(7, true);
+  const leader = await cluster.founded();
+  const { key, rangeEnd } = prefixRange(nodesPrefix('consensus'));
+  await cluster.world.run(() => leader.oracle.holds && NAMES.every((name) => leader.clientAddress(name) !== undefined));
+  const nodes = await cluster.settle(leader.coordination.range(key, rangeEnd));
+  expect(nodes.entries.map((entry) => entry.key)).toEqual(NAMES.map((name) => nodeKey('consensus', name)));
+
+  const client = cluster.world.addNode('client', (ports) => ports, { role: 'client' });
+  client.start();
+  await cluster.world.run(() => client.host !== undefined);
+  const follower = NAMES.find((name) => name !== leader.nodeId)!;
+  const asked = (name: string): Promise<unknown> =>
+    cluster.settle(
+      new RequestStream(client.host!, oracleProtocol(), `${name}:2379`).request(
+        { kind: 'timestamps', count: 5 },
+        { timeoutUs: 1_000_000 },
+      ),
+    );
+  expect(await asked(leader.nodeId)).toMatchObject({ kind: 'timestamps', count: 5 });
+  await cluster.world.run(() => cluster.node(follower).clientAddress(leader.nodeId) !== undefined);
+  await expect(asked(follower)).rejects.toMatchObject({
+    kind: 'not-leader',
+    details: { hint: `${leader.nodeId}:2379` },
+  });
+});
+
+it('stops by itself, taking itself off the list', async () => {
+  const cluster = new Cluster(8);
+  await cluster.founded();
+  const node = cluster.node('n3');
+  await cluster.world.run(() => cluster.node('n1').clientAddress('n3') !== undefined);
+  await cluster.settle(node.stop());
+  expect(await cluster.world.run(() => cluster.node('n1').clientAddress('n3') === undefined)).toBe(true);
+});

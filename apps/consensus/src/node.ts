@@ -1,0 +1,197 @@
+import { NodeDirectory, Registration, TimestampOracle, type Coordination } from '@synod/coordination';
+import { oracleProtocol, serveRequests, type TimestampRequest, type TimestampResponse } from '@synod/protocols';
+import {
+  peerProtocol,
+  ReplicaHost,
+  type NodeId,
+  type ReplicationObserver,
+  type ReplicationTimes,
+} from '@synod/replication';
+import {
+  SynodError,
+  type Clock,
+  type Disk,
+  type Log,
+  type Probes,
+  type Random,
+  type Store,
+  type Timers,
+  type Transport,
+} from '@synod/runtime';
+import { CoordinationHost } from './coordination-host';
+import { FoundingRound, type Founder } from './founding';
+import { CONSENSUS_GROUP } from './founding-protocol';
+import { FoundingStore, type ClusterFounding } from './founding-store';
+import { LeaderLinks } from './leader-link';
+import { LocalCoordination } from './local-coordination';
+
+/** Of every key of the group in the node's store; 0x00 is the replica host's own. */
+const STORE_PREFIX = Buffer.from([1]);
+/** Batches of timestamp requests being answered at once. */
+const TIMESTAMPS_INFLIGHT_MAX = 16_384;
+/** How long a stopping node tries to take itself off the list of nodes; its lease does it otherwise. */
+const FAREWELL_US = 1_000_000;
+
+export interface ConsensusNodeOptions {
+  readonly nodeId: NodeId;
+  /** The random name that this data folder drew when it was empty. */
+  readonly incarnation: string;
+  /** All members with their peer addresses, this node among them; the same on every member. */
+  readonly founders: readonly Founder[];
+  /** What clients are told of this node. */
+  readonly advertised: { readonly address: string; readonly httpAddress?: string };
+  readonly ports: {
+    readonly clock: Clock;
+    readonly timers: Timers;
+    readonly random: Random;
+    readonly disk: Disk;
+    readonly log: Log;
+    readonly probes: Probes;
+  };
+  readonly store: Store;
+  /** Between the members. */
+  readonly peerTransport: Transport;
+  /** Where clients come in; in simulation the same as `peerTransport`. */
+  readonly clientTransport: Transport;
+  /** Called once if the log or the store fails: the process must end. */
+  readonly failed: (error: unknown) => void;
+  /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
+  readonly onLeadership?: (leads: boolean, coordination: Coordination) => void;
+  readonly times?: ReplicationTimes;
+  readonly observer?: ReplicationObserver;
+}
+
+/**
+ * A member of the coordination service: one Paxos group whose state is etcd's data model, its watches and leases, and, while it
+ * leads, the timestamp oracle. Written against ports alone, so that the simulation runs it unchanged.
+ */
+export class ConsensusNode {
+  private readonly registration: Registration;
+  private readonly directory: NodeDirectory;
+
+  private constructor(
+    private readonly options: ConsensusNodeOptions,
+    readonly founding: ClusterFounding,
+    private readonly foundingRound: FoundingRound,
+    private readonly replicas: ReplicaHost,
+    private readonly links: LeaderLinks,
+    readonly host: CoordinationHost,
+    /** The store for what runs in this process, with the rights of a service. */
+    readonly coordination: Coordination,
+    readonly oracle: TimestampOracle,
+  ) {
+    const { nodeId, incarnation, advertised, founders, ports } = options;
+    const peerAddress = founders.find((founder) => founder.nodeId === nodeId)?.address;
+    const self = { service: 'consensus', nodeId, incarnation, peerAddress, ...advertised } as const;
+    this.registration = new Registration({ ...ports, coordination }, self);
+    this.directory = new NodeDirectory({ ...ports, coordination }, 'consensus');
+  }
+
+  /**
+   * Founds the cluster with the other founders, or resumes, and takes part from then on. Waits as long as founders are missing.
+   * @throws {SynodError} `failed-precondition` if this data folder must not take part; `corrupt`
+   */
+  static async start(options: ConsensusNodeOptions): Promise<ConsensusNode> {
+    const { nodeId, incarnation, founders, ports, store, peerTransport, failed } = options;
+    const foundingRound = new FoundingRound({
+      nodeId,
+      incarnation,
+      founders,
+      store: new FoundingStore(ports.disk),
+      ports: { ...ports, transport: peerTransport },
+    });
+    const founding = await foundingRound.establish();
+    const replicas = await ReplicaHost.open({
+      identity: { clusterId: founding.clusterId, nodeId, incarnation },
+      ports: { ...ports, transport: peerTransport },
+      store,
+      peerProtocol: peerProtocol(),
+      walFolder: 'wal',
+      failed,
+      ...(options.times === undefined ? {} : { times: options.times }),
+      ...(options.observer === undefined ? {} : { observer: options.observer }),
+    });
+    for (const founder of founders) replicas.setPeer(founder.nodeId, founder.address);
+    const addresses = new Map(founders.map((founder) => [founder.nodeId, founder.address]));
+    const links = new LeaderLinks({ ...ports, transport: peerTransport }, addresses);
+    const host = new CoordinationHost({
+      nodeId,
+      prefix: STORE_PREFIX,
+      store,
+      ports,
+      link: links,
+      join: (part) =>
+        replicas.addGroup({
+          founding: { group: CONSENSUS_GROUP, members: founding.members },
+          preferred: founding.members[0]?.nodeId === nodeId,
+          ...part,
+        }),
+      leadershipChanged: (leads) => node.leadershipChanged(leads),
+    });
+    const coordination = new LocalCoordination(host);
+    const oracle = new TimestampOracle({ ...ports, coordination });
+    const node = new ConsensusNode(options, founding, foundingRound, replicas, links, host, coordination, oracle);
+    node.serve();
+    replicas.start();
+    return node;
+  }
+
+  get nodeId(): NodeId {
+    return this.options.nodeId;
+  }
+
+  /** Where clients reach a member, if it is known to run. */
+  clientAddress(member: NodeId): string | undefined {
+    return this.directory.find('consensus', member)?.address;
+  }
+
+  /** Where the other members reach one. */
+  peerAddress(member: NodeId): string | undefined {
+    return this.options.founders.find(({ nodeId }) => nodeId === member)?.address;
+  }
+
+  /** Stops speaking for the cluster, then hearing, then closes the log. The store stays open: it belongs to the caller. */
+  async stop(): Promise<void> {
+    const gaveUp = new Promise<void>((resolve) => this.options.ports.timers.after(FAREWELL_US, resolve));
+    await Promise.race([this.registration.stop(), gaveUp]);
+    this.directory.close();
+    if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination);
+    this.oracle.stop();
+    this.host.stop();
+    this.links.close();
+    this.foundingRound.stop();
+    await this.replicas.stop();
+  }
+
+  private serve(): void {
+    const { clientTransport, ports } = this.options;
+    this.links.serve(this.host.desk);
+    serveRequests(clientTransport, oracleProtocol(), (request) => this.timestamps(request), {
+      inflightMax: TIMESTAMPS_INFLIGHT_MAX,
+      failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
+    });
+    this.registration.start();
+  }
+
+  private async timestamps({ count }: TimestampRequest): Promise<TimestampResponse> {
+    try {
+      return { kind: 'timestamps', ...(await this.oracle.timestamps(count)) };
+    } catch (error) {
+      throw this.withHint(error);
+    }
+  }
+
+  /** Adds where to go instead to a refusal of the oracle. */
+  withHint(error: unknown): unknown {
+    if (!(error instanceof SynodError) || error.kind !== 'not-leader') return error;
+    const { leader } = this.host.group.status();
+    const hint = leader === undefined || leader === this.nodeId ? undefined : this.clientAddress(leader);
+    return new SynodError('not-leader', error.message, hint === undefined ? { cause: error } : { hint, cause: error });
+  }
+
+  private leadershipChanged(leads: boolean): void {
+    if (leads) this.oracle.start();
+    else this.oracle.stop();
+    this.options.onLeadership?.(leads, this.coordination);
+  }
+}

@@ -1,0 +1,46 @@
+import type { Timers } from '@synod/runtime';
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Lets reads through in groups: all that waited when a round began pass when it succeeds, and what comes meanwhile waits for the next.
+ * Invariant `read-after-its-round-began`: a read passes only by a round that began after it came.
+ */
+export class ReadGate {
+  private waiting: Waiter[] = [];
+  private running = false;
+
+  constructor(
+    private readonly timers: Timers,
+    /** Resolves once a read of the local store sees everything acknowledged before the call. */
+    private readonly round: () => Promise<void>,
+  ) {}
+
+  pass(): Promise<void> {
+    const passed = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
+    this.runLater();
+    return passed;
+  }
+
+  private runLater(): void {
+    if (this.running) return;
+    this.running = true;
+    this.timers.after(0, () => void this.run());
+  }
+
+  private async run(): Promise<void> {
+    const group = this.waiting;
+    this.waiting = [];
+    try {
+      await this.round();
+      for (const { resolve } of group) resolve();
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+    this.running = false;
+    if (this.waiting.length > 0) this.runLater();
+  }
+}

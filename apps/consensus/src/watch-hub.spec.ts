@@ -1,0 +1,165 @@
+import { ManualTime } from '@synod/coordination';
+import { StateBench, put, remove, txn } from './testing/state-bench';
+import { spanOf, type Span } from './state/span';
+import { WatchHub, type Watch, type WatchedEvent, type WatchRequest } from './watch-hub';
+
+const EVERYTHING: Span = spanOf(Buffer.from([0]), Buffer.from([0]));
+
+/** A client that notes what it gets, one line per revision, and is full after `room` revisions. */
+class Client {
+  readonly lines: string[] = [];
+  readonly events: WatchedEvent[] = [];
+  caughtUp = 0;
+  watch!: Watch;
+
+  constructor(
+    bench: Bench,
+    request: Partial<WatchRequest> = {},
+    private room = Infinity,
+  ) {
+    const whole = { span: EVERYTHING, startRevision: 0n, withoutPuts: false, withoutDeletes: false, previous: false };
+    this.watch = bench.hub.watch(
+      { ...whole, ...request },
+      {
+        deliver: (events, revision) => {
+          this.events.push(...events);
+          this.lines.push(
+            `${revision}: ${events.map(({ type, entry }) => `${type} ${entry.key.toString()}`).join(', ')}`,
+          );
+          return --this.room > 0;
+        },
+        compacted: (revision) => this.lines.push(`compacted ${revision}`),
+        caughtUp: () => this.caughtUp++,
+      },
+    );
+  }
+
+  resume(room: number): void {
+    this.room = room;
+    this.watch.resume();
+  }
+}
+
+class Bench extends StateBench {
+  readonly time = new ManualTime();
+  readonly hub = new WatchHub(this.machine.keySpace, this.store, this.time);
+  private published = 0;
+
+  override apply(command: Parameters<StateBench['apply']>[0]): ReturnType<StateBench['apply']> {
+    const result = super.apply(command);
+    this.hub.publish(this.changes.slice(this.published));
+    this.published = this.changes.length;
+    return result;
+  }
+}
+
+it('delivers what happens from now on, all changes of a revision together', () => {
+  const bench = new Bench();
+  bench.put('a', 'before');
+  const client = new Client(bench);
+  bench.put('a', '1');
+  bench.apply(txn([], [put('b', '1'), remove('a')]));
+  expect(client.lines).toEqual(['3: put a', '4: put b, delete a']);
+});
+
+it('delivers the history from a past revision first, and misses nothing that happens meanwhile', async () => {
+  const bench = new Bench();
+  bench.put('a', '1');
+  bench.put('a', '2');
+  const client = new Client(bench, { startRevision: 3n });
+  expect(client.watch.caughtUp).toBe(false);
+  bench.put('a', '3');
+  expect(client.lines).toEqual([]);
+  await bench.time.settle();
+  bench.put('a', '4');
+  expect(client.lines).toEqual(['3: put a', '4: put a', '5: put a']);
+  expect([client.watch.caughtUp, client.caughtUp]).toEqual([true, 1]);
+});
+
+// etcd#20221: a watch from a future revision got earlier events.
+it('waits for a revision that is still to come', () => {
+  const bench = new Bench();
+  const client = new Client(bench, { startRevision: 4n });
+  for (const value of ['1', '2', '3']) bench.put('a', value);
+  expect(client.lines).toEqual(['4: put a']);
+});
+
+it('delivers only the keys and the kinds of change that are wanted', async () => {
+  const bench = new Bench();
+  const span = spanOf(Buffer.from('b'), Buffer.from('d'));
+  const clients = [
+    new Client(bench, { span }),
+    new Client(bench, { withoutPuts: true }),
+    new Client(bench, { withoutDeletes: true }),
+    new Client(bench, { span, startRevision: 1n, withoutDeletes: true }),
+  ];
+  for (const key of ['a', 'b', 'd']) bench.put(key, '1');
+  bench.remove('b');
+  await bench.time.settle();
+  expect(clients.map(({ lines }) => lines)).toEqual([
+    ['3: put b', '5: delete b'],
+    ['5: delete b'],
+    ['2: put a', '3: put b', '4: put d'],
+    ['3: put b'],
+  ]);
+});
+
+it('adds what each event replaced, if asked and not compacted', async () => {
+  const bench = new Bench();
+  const live = new Client(bench, { previous: true });
+  bench.put('a', '1');
+  bench.put('a', '2');
+  bench.remove('a');
+  bench.put('a', '3');
+  const replaced = (client: Client): unknown[] => client.events.map(({ previous }) => previous?.value.toString());
+  expect(replaced(live)).toEqual([undefined, '1', '2', undefined]);
+  const late = new Client(bench, { previous: true, startRevision: 2n });
+  await bench.time.settle();
+  expect(replaced(late)).toEqual(replaced(live));
+  bench.apply({ kind: 'compact', revision: 3n });
+  bench.apply({ kind: 'compact-step', events: 100 });
+  const afterCompaction = new Client(bench, { previous: true, startRevision: 3n });
+  await bench.time.settle();
+  expect(replaced(afterCompaction)).toEqual([undefined, '2', undefined]);
+});
+
+// etcd#17529: events were lost when a stream was starved.
+it('keeps nothing for a client that is full, and goes on from the history when it has room', async () => {
+  const bench = new Bench();
+  const slow = new Client(bench, {}, 1);
+  const quick = new Client(bench);
+  for (const value of ['1', '2', '3', '4']) bench.put('a', value);
+  expect(slow.lines).toEqual(['2: put a']);
+  expect(slow.watch.caughtUp).toBe(false);
+  slow.resume(2);
+  await bench.time.settle();
+  expect(slow.lines).toEqual(['2: put a', '3: put a', '4: put a']);
+  slow.resume(Infinity);
+  await bench.time.settle();
+  bench.put('a', '5');
+  expect(slow.lines).toEqual(quick.lines);
+});
+
+it('tells a watch that its history is compacted, and ends it', async () => {
+  const bench = new Bench();
+  for (const value of ['1', '2', '3', '4']) bench.put('a', value);
+  bench.apply({ kind: 'compact', revision: 4n });
+  const client = new Client(bench, { startRevision: 3n });
+  const atCompacted = new Client(bench, { startRevision: 4n });
+  await bench.time.settle();
+  bench.put('a', '5');
+  expect(client.lines).toEqual(['compacted 4']);
+  expect(atCompacted.lines).toEqual(['4: put a', '5: put a', '6: put a']);
+});
+
+it('reads a long history in bounded steps, for all watches that are behind at once', async () => {
+  const bench = new Bench();
+  for (let index = 0; index < 2_500; index++) bench.put('a', String(index));
+  const clients = [new Client(bench, { startRevision: 2n }), new Client(bench, { startRevision: 2_000n })];
+  const cancelled = new Client(bench, { startRevision: 2n });
+  cancelled.watch.cancel();
+  await bench.time.settle();
+  expect(clients.map(({ lines }) => lines.length)).toEqual([2_500, 502]);
+  expect(cancelled.lines).toEqual([]);
+  expect(bench.hub.size).toBe(2);
+});
