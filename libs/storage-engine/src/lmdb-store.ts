@@ -1,5 +1,7 @@
+import { dirname } from 'node:path';
 import { invariant } from '@synod/invariant';
 import {
+  openDisk,
   STORE_KEY_BYTES_MAX,
   SynodError,
   type Entry,
@@ -219,5 +221,9 @@ function keyName(key: Uint8Array): string {
  * @throws {Error} if LMDB cannot open it
  */
 export async function openStore({ folder, mapBytes = MAP_BYTES }: StoreOptions): Promise<LmdbStore> {
-  return new LmdbStore(LmdbBase.open(folder, mapBytes));
+  const base = LmdbBase.open(folder, mapBytes);
+  // LMDB syncs its file and leaves it to us that the file can be found.
+  await openDisk(folder).syncDirectory('');
+  await openDisk(dirname(folder)).syncDirectory('');
+  return new LmdbStore(base);
 }

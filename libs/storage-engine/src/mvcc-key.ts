@@ -16,7 +16,7 @@ export const TIMESTAMP_MAX = 2n ** 64n - 1n;
 
 /** `prefix | enc(key)`: what the stored keys of all versions of `key`, and no others, begin with. */
 export function versionsStart(prefix: Uint8Array, key: Uint8Array): Buffer {
-  const stored = Buffer.alloc(baseBytes(prefix, key));
+  const stored = Buffer.allocUnsafe(baseBytes(prefix, key));
   writeBase(stored, prefix, key);
   return stored;
 }
@@ -30,7 +30,7 @@ export function versionsEnd(start: Uint8Array): Buffer {
 
 /** The stored key of one version. */
 export function mvccKey(prefix: Uint8Array, key: Uint8Array, timestamp: bigint): Buffer {
-  const stored = Buffer.alloc(baseBytes(prefix, key) + TIMESTAMP_BYTES);
+  const stored = Buffer.allocUnsafe(baseBytes(prefix, key) + TIMESTAMP_BYTES);
   const at = writeBase(stored, prefix, key);
   stored.writeBigUInt64BE(TIMESTAMP_MAX - timestamp, at);
   return stored;
@@ -72,13 +72,13 @@ function baseBytes(prefix: Uint8Array, key: Uint8Array): number {
   return prefix.length + (Math.floor(key.length / GROUP_BYTES) + 1) * STORED_GROUP_BYTES;
 }
 
-/** Writes into zeroed bytes; returns the offset behind. */
+/** Returns the offset behind. */
 function writeBase(stored: Buffer, prefix: Uint8Array, key: Uint8Array): number {
   stored.set(prefix);
   let at = prefix.length;
   for (let from = 0; from <= key.length; from += GROUP_BYTES) {
     const bytes = Math.min(GROUP_BYTES, key.length - from);
-    for (let i = 0; i < bytes; i += 1) stored[at + i] = key[from + i] ?? 0;
+    for (let i = 0; i < GROUP_BYTES; i += 1) stored[at + i] = key[from + i] ?? 0;
     stored[at + GROUP_BYTES] = MARKER_FULL - (GROUP_BYTES - bytes);
     at += STORED_GROUP_BYTES;
   }
