@@ -1,0 +1,22 @@
+/** States that a campaign must have reached at least once: what is never reached is not tested. */
+export const RARE_STATES: readonly string[] = [
+  'paxos.vote-carried',
+  'paxos.hole-filled',
+  'paxos.leader-behind-its-quorum',
+  'paxos.candidate-outbid',
+  'paxos.leader-outbid',
+  'paxos.check-quorum-failed',
+  'paxos.probe-refused',
+  'paxos.accept-repeated',
+  'paxos.read-waited-for-next-round',
+  'paxos.reads-refused',
+  'paxos.proposal-queued',
+  'paxos.caught-up',
+  'read-met-latch',
+  'read-met-intent',
+  'older-waited',
+  'younger-died',
+  'outcome-decided-by-asking',
+  'decide-answer-lost',
+  'map-output-lost',
+];

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { invariant } from '@synod/invariant';
+import {
+  compareBallots,
+  NO_BALLOT,
+  type Ballot,
+  type ChosenEntry,
+  type Envelope,
+  type ReplicaRecord,
+} from '@synod/paxos';
+import type { Member, ReplicationObserver } from '@synod/replication';
+
+/** What a replica has vouched for: it must find all of it again, after any crash. */
+interface Vouched {
+  promised: Ballot;
+  readonly votes: Map<number, Ballot>;
+}
+
+/**
+ * Sees all replicas of all nodes at once, as no node can, and holds them against each other and against their own words.
+ *
+ * - `one-command-per-instance`: what one replica applies at an instance, all apply there, across restarts.
+ * - `acked-is-durable`: a promise or vote that left a node is found again after each of its restarts.
+ */
+export class ReplicaWatcher implements ReplicationObserver {
+  private readonly canonical = new Map<string, string>();
+  private readonly words = new Map<string, Vouched>();
+  private readonly leaders = new Map<string, string>();
+  leaderChanges = 0;
+
+  vouched(group: string, from: Member, { message }: Envelope): void {
+    const words = this.wordsOf(group, from);
+    switch (message.kind) {
+      case 'promise':
+        words.promised = higher(words.promised, message.ballot);
+        return;
+      case 'prepare':
+        words.promised = higher(words.promised, message.ballot);
+        this.noteLeader(group, message.ballot);
+        return;
+      case 'accepted':
+        words.promised = higher(words.promised, message.ballot);
+        words.votes.set(message.instance, higher(words.votes.get(message.instance) ?? NO_BALLOT, message.ballot));
+        return;
+      default:
+    }
+  }
+
+  applied(group: string, by: Member, { instance, value }: ChosenEntry): void {
+    const hash = createHash('sha1');
+    for (const command of value) hash.update(`${command.length}:`).update(command);
+    const digest = hash.digest('base64');
+    const place = `${group}/${instance}`;
+    const known = this.canonical.get(place);
+    if (known === undefined) this.canonical.set(place, digest);
+    else invariant(known === digest, 'one-command-per-instance', () => `${place} differs on ${by.nodeId}`);
+  }
+
+  recovered(group: string, by: Member, records: readonly ReplicaRecord[]): void {
+    const words = this.wordsOf(group, by);
+    let promised = NO_BALLOT;
+    const votes = new Map<number, Ballot>();
+    for (const record of records) {
+      if (record.kind === 'learned') continue;
+      promised = higher(promised, record.ballot);
+      if (record.kind === 'voted')
+        votes.set(record.instance, higher(votes.get(record.instance) ?? NO_BALLOT, record.ballot));
+    }
+    const where = (): string => `${group} on ${by.nodeId}`;
+    invariant(
+      compareBallots(promised, words.promised) >= 0,
+      'acked-is-durable',
+      () => `a promise of ${where()} is gone`,
+    );
+    for (const [instance, ballot] of words.votes) {
+      const found = votes.get(instance) ?? NO_BALLOT;
+      invariant(compareBallots(found, ballot) >= 0, 'acked-is-durable', () => `vote ${instance} of ${where()} is gone`);
+    }
+  }
+
+  private wordsOf(group: string, { replicaId }: Member): Vouched {
+    const key = `${group}/${replicaId}`;
+    let words = this.words.get(key);
+    if (words === undefined) this.words.set(key, (words = { promised: NO_BALLOT, votes: new Map() }));
+    return words;
+  }
+
+  private noteLeader(group: string, ballot: Ballot): void {
+    const name = `${ballot.round}.${ballot.replica}`;
+    if (this.leaders.get(group) === name) return;
+    if (this.leaders.has(group)) this.leaderChanges++;
+    this.leaders.set(group, name);
+  }
+}
+
+function higher(a: Ballot, b: Ballot): Ballot {
+  return compareBallots(a, b) >= 0 ? a : b;
+}

@@ -1,0 +1,150 @@
+import { SynodClient } from '@synod/client';
+import { Planner, PLANNER_DEFAULTS, type Coordination } from '@synod/coordination';
+import { SLOT_HASH } from '@synod/consistent-hashing';
+import type { NodePorts, SimNode, World } from '@synod/simulation';
+import { ConsensusNode } from '../../../apps/consensus/src/node';
+import { StorageNode } from '../../../apps/storage-shard/src/node';
+import { CoordinatorNode } from '../../../apps/txn-coordinator/src/node';
+import { RemoteCoordination, serveCoordination } from './coordination-stream';
+import { ReplicaWatcher } from './replica-watcher';
+import type { ClientHost } from './workload/workload';
+
+export interface ClusterShape {
+  readonly consensus: number;
+  readonly storage: number;
+  readonly coordinators: number;
+  readonly clients: number;
+  /** A power of two. */
+  readonly shards: number;
+}
+
+/** One port for everything: a simulated machine has one address. */
+const PORT = 1;
+const addressOf = (name: string): string => `${name}:${PORT}`;
+const named = (service: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${service}-${index + 1}`);
+
+/** The production hosts of consensus, storage and coordinators on simulated machines, with clients of their own. */
+export class SimulatedCluster {
+  readonly watcher = new ReplicaWatcher();
+  readonly consensus: readonly SimNode<ConsensusNode>[];
+  readonly storage: readonly SimNode<StorageNode>[];
+  readonly coordinators: readonly SimNode<CoordinatorNode>[];
+  readonly clients: readonly SimNode<ClientHost>[];
+  private readonly consensusAddresses: readonly string[];
+  /** What each machine's data folder says about its cluster: as durable as the real one's VERSION file. */
+  private readonly joined = new Map<string, string>();
+
+  constructor(
+    readonly world: World,
+    readonly shape: ClusterShape,
+  ) {
+    const members = named('consensus', shape.consensus);
+    this.consensusAddresses = members.map(addressOf);
+    this.consensus = members.map((name) => world.addNode(name, (ports) => this.startConsensus(name, ports)));
+    this.storage = named('storage', shape.storage).map((name) =>
+      world.addNode(name, (ports) => this.startStorage(name, ports)),
+    );
+    this.coordinators = named('coordinator', shape.coordinators).map((name) =>
+      world.addNode(name, (ports) => this.startCoordinator(name, ports)),
+    );
+    this.clients = named('client', shape.clients).map((name) =>
+      world.addNode(name, (ports) => this.startClient(ports), { role: 'client' }),
+    );
+  }
+
+  /** Everything that may crash. */
+  get servers(): readonly SimNode<unknown>[] {
+    return [...this.consensus, ...this.storage, ...this.coordinators];
+  }
+
+  start(): void {
+    for (const node of [...this.servers, ...this.clients]) node.start();
+  }
+
+  /** Whether the cluster is founded and every shard has a leader that serves. */
+  get healthy(): boolean {
+    return (
+      this.consensus.some((node) => node.host?.host.isLeader === true) &&
+      this.storage.every((node) => node.host !== undefined && node.host.obstacle === undefined) &&
+      this.coordinators.every((node) => node.host !== undefined && node.host.obstacle() === undefined)
+    );
+  }
+
+  /** The machine that leads consensus, or a shard: the most interesting victim. */
+  leader(): string | undefined {
+    return this.consensus.find((node) => node.host?.host.isLeader === true)?.name;
+  }
+
+  private async startConsensus(name: string, ports: NodePorts): Promise<ConsensusNode> {
+    let planner: Planner | undefined;
+    const node = await ConsensusNode.start({
+      nodeId: name,
+      incarnation: `${name}-disk`,
+      founders: this.consensus.map((founder) => ({ nodeId: founder.name, address: addressOf(founder.name) })),
+      advertised: { address: addressOf(name) },
+      ports,
+      store: ports.store,
+      peerTransport: ports.transport,
+      clientTransport: ports.transport,
+      failed: (error) => this.world.fail(error),
+      observer: this.watcher,
+      onLeadership: (leads, coordination) => {
+        planner?.stop();
+        planner = leads ? this.plan(ports, coordination) : undefined;
+      },
+    });
+    serveCoordination(ports.transport, node.coordination);
+    return node;
+  }
+
+  private plan(ports: NodePorts, coordination: Coordination): Planner {
+    const planner = new Planner(
+      { ...ports, coordination },
+      {
+        ...PLANNER_DEFAULTS,
+        cluster: { clusterId: 'simulated', shardCount: this.shape.shards, hash: SLOT_HASH },
+        foundingNodes: this.shape.storage,
+      },
+    );
+    planner.start();
+    return planner;
+  }
+
+  private async startStorage(name: string, ports: NodePorts): Promise<StorageNode> {
+    const node = new StorageNode({
+      nodeId: name,
+      incarnation: `${name}-disk`,
+      clusterId: this.joined.get(name),
+      join: (clusterId) => Promise.resolve(void this.joined.set(name, clusterId)),
+      advertised: { address: addressOf(name), peerAddress: addressOf(name) },
+      ports,
+      store: ports.store,
+      peerTransport: ports.transport,
+      clientTransport: ports.transport,
+      coordination: new RemoteCoordination(ports, this.consensusAddresses),
+      consensus: this.consensusAddresses,
+      failed: (error) => this.world.fail(error),
+      observer: this.watcher,
+    });
+    await node.start();
+    return node;
+  }
+
+  private startCoordinator(name: string, ports: NodePorts): CoordinatorNode {
+    const node = new CoordinatorNode({
+      identity: { nodeId: name, incarnation: `${name}-disk`, address: addressOf(name) },
+      ports: { ...ports, coordination: new RemoteCoordination(ports, this.consensusAddresses) },
+      oracle: this.consensusAddresses,
+      fault: (error) => this.world.fail(error),
+    });
+    node.start();
+    return node;
+  }
+
+  private startClient(ports: NodePorts): ClientHost {
+    const coordination = new RemoteCoordination(ports, this.consensusAddresses);
+    const client = new SynodClient(coordination, () => this.consensusAddresses, ports);
+    return { client, coordination, random: ports.random, timers: ports.timers };
+  }
+}
