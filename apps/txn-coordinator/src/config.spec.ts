@@ -9,7 +9,10 @@ it('listens on loopback, and advertises where it listens, unless told otherwise'
     consensus: ['127.0.0.1:2379', '127.0.0.1:2389'],
   });
   const abroad = [...argv, '--listen', '0.0.0.0:2700', '--insecure-listen', '--advertise', 'db1.example:2700'];
-  expect(readConfig({ argv: abroad, env: {} })).toMatchObject({ listen: '0.0.0.0:2700', advertise: 'db1.example:2700' });
+  expect(readConfig({ argv: abroad, env: {} })).toMatchObject({
+    listen: '0.0.0.0:2700',
+    advertise: 'db1.example:2700',
+  });
 });
 
 it.each([
