@@ -205,6 +205,47 @@ describe.each(['lost', 'broken'] as const)('when a message is %s', (fate) => {
   );
 });
 
+describe('when one message in twenty is lost', () => {
+  const seeds = Array.from({ length: 8 }, (_, index) => index + 1);
+
+  it.each(seeds)(
+    'every increment happens exactly once, or certainly not at all (seed %i)',
+    async (seed) => {
+      const all = bench();
+      const { cluster, client, state } = all;
+      let drawn = seed;
+      const draw = (bound: number): number => (drawn = (drawn * 48_271) % 0x7fff_ffff) % bound;
+      const road = (): MessageFate => (draw(20) > 0 ? 'delivered' : draw(2) === 0 ? 'lost' : 'broken');
+      state.road = road;
+      state.coordinatorRoad = road;
+      let done = 0;
+      const increment = async (): Promise<void> => {
+        const keys = [firstKey, secondKey, keyAt(2 + draw(3))];
+        try {
+          await client.transaction(
+            async (transaction) => {
+              const values = await transaction.getMany(keys);
+              keys.forEach((key, index) => transaction.put(key, String(Number(values[index]?.toString() ?? 0) + 1)));
+            },
+            { timeoutUs: 120_000_000, settleUs: 120_000_000 },
+          );
+          done++;
+        } catch (error) {
+          // A certain no is an answer too; anything else fails the test.
+          expect(['unavailable', 'conflict']).toContain((error as { kind?: string }).kind);
+        }
+      };
+      await cluster.time.until(Promise.all(Array.from({ length: 6 }, increment)), 300_000_000);
+      state.road = () => 'delivered';
+      state.coordinatorRoad = () => 'delivered';
+      await cluster.time.advance(30_000_000);
+      expect(await balances(all)).toEqual([String(done), String(done)]);
+      expect(done).toBeGreaterThan(3);
+    },
+    60_000,
+  );
+});
+
 describe('a shard that cannot be reached', () => {
   it('aborts the transaction for certain when it has not voted', async () => {
     const all = bench();
