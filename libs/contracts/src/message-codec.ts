@@ -42,6 +42,11 @@ function createCodec(name: string): MessageCodec<unknown, unknown> {
   const type = messageType(name);
   return {
     encode: (message) => type.encode(type.fromObject(message as Record<string, unknown>)).finish() as Buffer,
-    decode: (bytes) => type.toObject(type.decode(bytes), CONVERSION),
+    // From a Buffer protobufjs reads Buffers; from a plain Uint8Array it would read plain ones, which print and compare otherwise.
+    decode: (bytes) => type.toObject(type.decode(asBuffer(bytes)), CONVERSION),
   };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

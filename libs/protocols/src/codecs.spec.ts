@@ -96,6 +96,13 @@ describe('codecs', () => {
     expect(roundTrip(down, oracleResponses)).toEqual(oracleResponses);
   });
 
+  it('read Buffers whatever kind of bytes they are given', () => {
+    const { down } = storageProtocol();
+    const bytes = new Uint8Array(down.encode([{ id: 1, body: storageResponses[1] as StorageResponse }]));
+    const [decoded] = down.decode(bytes);
+    expect(decoded?.body.kind === 'scan' && Buffer.isBuffer(decoded.body.rows[0]?.key)).toBe(true);
+  });
+
   it('refuse bytes that no release wrote', () => {
     expect(() => storageProtocol().up.decode(Buffer.from([0xff, 0xff, 0xff]))).toThrow();
   });

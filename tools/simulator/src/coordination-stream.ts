@@ -1,4 +1,3 @@
-import { deserialize, serialize } from 'node:v8';
 import type {
   Coordination,
   CoordinationEntry,
@@ -48,10 +47,26 @@ type WatchEvent =
   | { readonly kind: 'events'; readonly events: readonly CoordinationEvent[]; readonly revision: bigint }
   | { readonly kind: 'compacted'; readonly revision: bigint };
 
+/** JSON, with big integers and bytes as tagged strings. */
 const structured: Codec<never> = {
-  encode: (batch) => serialize(batch),
-  decode: (bytes) => deserialize(bytes) as never[],
+  encode: (batch) => Buffer.from(JSON.stringify(tagged(batch))),
+  decode: (bytes) => JSON.parse(Buffer.from(bytes).toString(), untagged) as never[],
 };
+
+function tagged(value: unknown): unknown {
+  if (typeof value === 'bigint') return { $bigint: value.toString() };
+  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') };
+  if (Array.isArray(value)) return value.map(tagged);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, tagged(field)]));
+}
+
+function untagged(_name: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if ('$bigint' in value) return BigInt(String(value.$bigint));
+  if ('$bytes' in value) return Buffer.from(String(value.$bytes), 'base64');
+  return value;
+}
 
 const callProtocol: RequestProtocol<Request, Response> = {
   name: '/simulated.Coordination/Call',

@@ -17,7 +17,7 @@ const HEAL_US = 30 * SECOND_US;
 /** A seed that does less proves nothing. */
 const ACKNOWLEDGED_MIN = 300;
 /** Between two operations of a client, at most. */
-const THINK_US_MAX = 250_000;
+const THINK_US_MAX = 700_000;
 /** What survives loss, repetition and reordering of single messages. */
 const DATAGRAM_PROTOCOLS = ['/synod.peer.v1.Peer/Exchange'];
 
@@ -103,8 +103,10 @@ class SeedRun {
     this.nemesis.start();
     this.startClients();
     await this.world.run(this.world.now + WORK_US);
-    this.ending = true;
     this.nemesis.heal();
+    // A seed whose faults left little room for work makes up for it, so that its checkers have something to judge.
+    await this.world.run(() => this.tally.acknowledged >= ACKNOWLEDGED_MIN, HEAL_US);
+    this.ending = true;
     await this.until('clients-answered', () => this.working === 0);
     await this.until('cluster-heals', () => this.cluster.healthy);
     await this.until('no-orphan-intents', () => this.inDoubt() === 0);
