@@ -1,5 +1,6 @@
 import type { Ballot, Instance, ReplicaId } from './ballot';
 import type { ChosenEntry, Envelope, Message, Value } from './messages';
+import type { RareState } from './rare-states';
 import type { ReplicaRecord } from './records';
 
 /** Everything that can happen to a replica. Time is `tick`, chance was injected as delays drawn by the host. */
@@ -29,8 +30,8 @@ export type Settled =
 
 /**
  * What the host must do. It sends `sendNow` at once, and makes all of `persist` durable before it sends any of `send`; `send` of a
- * later step never overtakes `persist` of an earlier one. An envelope to the replica itself is delivered back to it the same way:
- * that is how its own vote counts only once it is on disk.
+ * later step never overtakes `persist` of an earlier one. An envelope to the replica itself is delivered back to it the same way and is
+ * never lost while the process lives: that is how its own vote counts only once it is on disk.
  */
 export interface Effects {
   /** Claims nothing about this disk: accepts of a round that is itself already durable, probes, catch-up. */
@@ -38,9 +39,12 @@ export interface Effects {
   readonly persist: readonly ReplicaRecord[];
   /** Promises, votes, a prepare for a new round, anything this node's own vote counts towards. */
   readonly send: readonly Envelope[];
-  /** Newly known chosen values, contiguous and in order: to be applied now. */
+  /**
+   * Newly known chosen values, contiguous and in order: to be applied now. The records that hold them are on this disk already, so a
+   * store that applies them never gets ahead of the log (invariant `applied-is-logged`), whichever reaches its disk first.
+   */
   readonly chosen: readonly ChosenEntry[];
   readonly settled: readonly Settled[];
   /** Names of rare states that this step reached, for the simulation's coverage. */
-  readonly reached: readonly string[];
+  readonly reached: readonly RareState[];
 }

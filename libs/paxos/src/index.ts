@@ -1,6 +1,10 @@
 // Words.
 export { NO_BALLOT, compareBallots, formatBallot, type Ballot, type Instance, type ReplicaId } from './ballot';
 export type { ChosenEntry, Envelope, Message, Value, Vote } from './messages';
+export { NO_OP } from './value';
 export type { ReplicaRecord } from './records';
 // The state machine.
+export { Replica } from './replica';
+export { DEFAULT_LIMITS, type ReplicaLimits, type ReplicaOptions } from './options';
 export type { Effects, Input, Settled } from './effects';
+export { RARE_STATES, type RareState } from './rare-states';

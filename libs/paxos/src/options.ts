@@ -1,0 +1,29 @@
+import type { ReplicaId } from './ballot';
+
+/** Bounds and periods of a replica. A tick is the host's time step; hosts use tens of milliseconds. */
+export interface ReplicaLimits {
+  /** Instances proposed and not yet delivered, at most. Covers several round trips; bounds what a new leader finds in phase 1. */
+  readonly windowInstances: number;
+  /** Proposals waiting for the window, and reads waiting for a round, at most, each. One more is settled `overloaded`. */
+  readonly queueMax: number;
+  /** Ticks without an answer before a message is sent again. Above a slow round trip, so that a healthy group repeats nothing. */
+  readonly retransmitTicks: number;
+  /** Ticks without a majority before a candidate gives up, and before a leader stops believing that it leads. */
+  readonly electionTicks: number;
+  /** Bytes of values in one page of promises or of chosen entries. A page holds at least one value, whatever its size. */
+  readonly pageBytes: number;
+}
+
+export interface ReplicaOptions extends Partial<ReplicaLimits> {
+  readonly self: ReplicaId;
+  /** All members of the group, this replica included, the same on each of them. */
+  readonly members: readonly ReplicaId[];
+}
+
+export const DEFAULT_LIMITS: ReplicaLimits = {
+  windowInstances: 64,
+  queueMax: 1_024,
+  retransmitTicks: 5,
+  electionTicks: 20,
+  pageBytes: 256 << 10,
+};

@@ -1,0 +1,38 @@
+/**
+ * States that a healthy group rarely sees, by the names under which `Effects.reached` reports them. A simulation that never meets
+ * one of them proves nothing about it.
+ */
+export const RARE_STATES = [
+  /** Phase 1 found a vote that the new leader must carry. */
+  'paxos.vote-carried',
+  /** Phase 1 found an instance without a vote below one with a vote. */
+  'paxos.hole-filled',
+  /** A promise did not fit one page. */
+  'paxos.promise-paged',
+  /** A new leader knew less of the log than a member of its phase 1 quorum. */
+  'paxos.leader-behind-its-quorum',
+  /** A candidate met a higher ballot. */
+  'paxos.candidate-outbid',
+  /** A leader met a higher ballot. */
+  'paxos.leader-outbid',
+  /** A leader stepped down because no majority answered it. */
+  'paxos.check-quorum-failed',
+  /** A replica that hears its leader refused to support another. */
+  'paxos.probe-refused',
+  /** An accept was sent again. */
+  'paxos.accept-repeated',
+  /** A read waited for a round after the one in flight. */
+  'paxos.read-waited-for-next-round',
+  /** Reads that waited were refused because leadership was lost. */
+  'paxos.reads-refused',
+  /** A proposal waited behind another, for the window or for the end of phase 1. */
+  'paxos.proposal-queued',
+  /** A replica held a vote for a chosen instance, in another ballot than the leader that announced it. */
+  'paxos.vote-not-of-announcer',
+  /** A page of chosen values was learned from a peer. */
+  'paxos.caught-up',
+  /** A watermark reached a vote that was not on this disk yet. */
+  'paxos.chosen-before-synced',
+] as const;
+
+export type RareState = (typeof RARE_STATES)[number];

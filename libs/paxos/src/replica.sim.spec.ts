@@ -1,0 +1,107 @@
+import { InvariantViolation } from '@synod/invariant';
+import type { Effects, Input } from './effects';
+import type { ReplicaOptions } from './options';
+import { RARE_STATES } from './rare-states';
+import type { ReplicaRecord } from './records';
+import { Replica } from './replica';
+import { SimCluster } from './testing/sim-cluster';
+
+const STEPS = 2_000;
+const ROUNDS_MAX = 600;
+
+function replicasOf(seed: number): number {
+  return seed % 2 === 0 ? 3 : 5;
+}
+
+describe('a group in a world of chance', () => {
+  const reached = new Map<string, number>();
+  const seeds = Array.from({ length: 200 }, (_, index) => index + 1);
+
+  it.each(seeds)('is safe at every step, and serves again after healing (seed %i)', (seed) => {
+    const sim = new SimCluster({ seed, replicas: replicasOf(seed) }).run(STEPS);
+    sim.heal(ROUNDS_MAX);
+    sim.safety.finish();
+    for (const [name, hits] of sim.safety.reached) reached.set(name, (reached.get(name) ?? 0) + hits);
+    reached.set('acknowledged', (reached.get('acknowledged') ?? 0) + sim.safety.acked);
+    reached.set('reads served', (reached.get('reads served') ?? 0) + sim.safety.readsServed);
+  });
+
+  it('has met every rare state, and done work', () => {
+    expect(RARE_STATES.filter((name) => !reached.has(name))).toEqual([]);
+    expect(reached.get('acknowledged')).toBeGreaterThan(5_000);
+    expect(reached.get('reads served')).toBeGreaterThan(4_000);
+  });
+
+  it('replays a seed exactly', () => {
+    const digest = (): string => new SimCluster({ seed: 7, replicas: 5 }).run(STEPS).digest.join('\n');
+    expect(digest()).toBe(digest());
+  });
+});
+
+/** Forgets its promises, but not its votes, when it restarts. */
+class Forgetful extends Replica {
+  override restore(record: ReplicaRecord): void {
+    if (record.kind !== 'promised') super.restore(record);
+  }
+}
+
+/** Lets votes and promises leave before they are on disk. */
+class Hasty extends Replica {
+  override step(input: Input): Effects {
+    const effects = super.step(input);
+    return { ...effects, sendNow: [...effects.sendNow, ...effects.send], send: [] };
+  }
+}
+
+/** Serves reads on the belief that it leads. */
+class Believer extends Replica {
+  override step(input: Input): Effects {
+    if (input.kind !== 'read' || !this.leads) return super.step(input);
+    const settled = { token: input.token, outcome: 'read-ready', instance: this.chosenThrough } as const;
+    return { sendNow: [], persist: [], send: [], chosen: [], settled: [settled], reached: [] };
+  }
+}
+
+/** As a leader, ignores the votes that phase 1 finds. */
+class Egoist extends Replica {
+  override step(input: Input): Effects {
+    if (input.kind !== 'receive' || input.message.kind !== 'promise') return super.step(input);
+    return super.step({ ...input, message: { ...input.message, votes: [] } });
+  }
+}
+
+describe('the simulation finds planted bugs', () => {
+  /** @returns the invariants that the first failing seed broke */
+  function hunt(makeReplica: (options: ReplicaOptions) => Replica): string | undefined {
+    for (let seed = 1; seed <= 100; seed++) {
+      try {
+        new SimCluster({ seed, replicas: replicasOf(seed), makeReplica }).run(STEPS);
+      } catch (error) {
+        if (error instanceof InvariantViolation) return error.invariant;
+        throw error;
+      }
+    }
+    return undefined;
+  }
+
+  it('a promise forgotten at restart', () => {
+    expect(hunt((options) => new Forgetful(options))).toBe('promise-never-decreases');
+  });
+
+  it('a vote sent before it is on disk', () => {
+    expect([
+      'delivered-is-chosen',
+      'one-command-per-instance',
+      'promise-never-decreases',
+      'applied-is-logged',
+    ]).toContain(hunt((options) => new Hasty(options)));
+  });
+
+  it('a read served without confirmation', () => {
+    expect(hunt((options) => new Believer(options))).toBe('reads-see-what-was-acked');
+  });
+
+  it('a value proposed over a vote found in phase 1', () => {
+    expect(['one-command-per-instance', 'delivered-is-chosen']).toContain(hunt((options) => new Egoist(options)));
+  });
+});

@@ -1,0 +1,202 @@
+import { Replica } from './replica';
+import { Group } from './testing/group';
+import { ballot, value } from './testing/values';
+
+describe('Replica', () => {
+  it('elects a leader, who tells everyone', () => {
+    const group = new Group(3).elect(2);
+    expect(group.replicas.map(({ role }) => role)).toEqual(['follower', 'leader', 'follower']);
+    expect(group.replicas.map(({ leaderBallot }) => leaderBallot)).toEqual([1, 2, 3].map(() => ballot('1.2')));
+    expect(group.replicas.map(({ restless }) => restless)).toEqual([false, false, false]);
+  });
+
+  it('elects itself when alone', () => {
+    const group = new Group(1);
+    group.step(1, { kind: 'leader-lost' });
+    group.run();
+    expect(group.replica(1).leads).toBe(true);
+    const { token } = group.propose(1, 'x');
+    group.run();
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 1 });
+    expect(group.replica(1).restless).toBe(false);
+  });
+
+  it('refuses proposals and reads unless it leads or is about to', () => {
+    const group = new Group(3).elect(2);
+    const tokens = [group.propose(1, 'x').token, group.read(1).token];
+    expect(tokens.map((token) => group.outcome(token)?.outcome)).toEqual(['not-leader', 'not-leader']);
+  });
+
+  describe('as a candidate', () => {
+    it('queues what it is asked, and refuses it when it finds no support', () => {
+      const group = new Group(3, { electionTicks: 3 });
+      group.step(1, { kind: 'leader-lost' });
+      const tokens = [group.propose(1, 'x').token, group.read(1).token];
+      expect(group.settled).toEqual([]);
+      group.tick(1, 3);
+      expect(tokens.map((token) => group.outcome(token)?.outcome)).toEqual(['not-leader', 'not-leader']);
+      expect(group.replica(1)).toMatchObject({ role: 'follower', restless: false });
+    });
+
+    it('campaigns above every ballot it has heard of, with a record before the prepare', () => {
+      const group = new Group(3);
+      group.receive(1, 2, { kind: 'nack', ballot: ballot('1.1'), promised: ballot('8.2') });
+      group.step(1, { kind: 'leader-lost' });
+      const grant = { kind: 'probe-reply', ballot: ballot('9.1'), granted: true, promised: ballot('8.2') } as const;
+      const effects = group.receive(1, 2, grant);
+      expect(effects.sendNow).toEqual([]);
+      expect(effects.persist).toEqual([{ kind: 'promised', ballot: ballot('9.1') }]);
+      expect(effects.send.map(({ message }) => message.kind)).toEqual(['prepare', 'prepare', 'prepare']);
+    });
+
+    it('never uses a round twice, whatever it crashed in', () => {
+      const group = new Group(3);
+      group.elect(1);
+      const restarted = new Replica({ self: 1, members: [1, 2, 3] });
+      restarted.restore({ kind: 'promised', ballot: ballot('1.1') });
+      restarted.restored(0);
+      const effects = restarted.step({ kind: 'leader-lost' });
+      expect(effects.sendNow[0]?.message).toEqual({ kind: 'probe', ballot: ballot('2.1') });
+    });
+
+    it('gives way to a leader that is alive after all', () => {
+      const group = new Group(3).elect(2);
+      group.step(1, { kind: 'leader-lost' });
+      group.pool = [];
+      group.propose(2, 'x');
+      group.run();
+      expect(group.replica(1)).toMatchObject({ role: 'follower', leaderBallot: ballot('1.2'), chosenThrough: 1 });
+    });
+
+    it('counts no promise of another of its ballots', () => {
+      const group = new Group(3, {}, [[{ kind: 'promised', ballot: ballot('4.1') }]]);
+      group.step(1, { kind: 'leader-lost' });
+      group.receive(1, 2, { kind: 'probe-reply', ballot: ballot('5.1'), granted: true, promised: ballot('4.1') });
+      group.runAmong(1);
+      const promise = { kind: 'promise', firstInstance: 1, page: 0, last: true, votes: [], chosenThrough: 0 } as const;
+      group.receive(1, 2, { ...promise, ballot: ballot('4.1') });
+      expect(group.replica(1).role).toBe('candidate');
+      group.receive(1, 2, { ...promise, ballot: ballot('5.1') });
+      expect(group.replica(1).role).toBe('leader');
+    });
+
+    it('steps down on a nack', () => {
+      const group = new Group(3);
+      group.step(1, { kind: 'leader-lost' });
+      group.step(2, { kind: 'leader-lost' });
+      group.run(({ message }) => message.kind.startsWith('probe'));
+      expect(group.replica(1).role).toBe('candidate');
+      group.receive(1, 3, { kind: 'nack', ballot: ballot('1.1'), promised: ballot('7.3') });
+      expect(group.replica(1).role).toBe('follower');
+    });
+  });
+
+  describe('asked for support', () => {
+    function granted(group: Group, to: number, from: number, by: string): boolean {
+      const { sendNow } = group.receive(to, from, { kind: 'probe', ballot: ballot(by) });
+      return sendNow.some(({ message }) => message.kind === 'probe-reply' && message.granted);
+    }
+
+    it('refuses while it hears its leader, unless the leader itself asks', () => {
+      const group = new Group(3).elect(2);
+      expect(granted(group, 1, 3, '5.3')).toBe(false);
+      expect(granted(group, 2, 3, '5.3')).toBe(false);
+      expect(granted(group, 1, 2, '5.2')).toBe(true);
+    });
+
+    it('grants once it has lost its leader, to a ballot above its promise', () => {
+      const group = new Group(3).elect(2);
+      group.step(1, { kind: 'leader-lost' });
+      expect(granted(group, 1, 3, '1.2')).toBe(false);
+      expect(granted(group, 1, 3, '1.3')).toBe(true);
+      expect(group.replica(1).promised).toEqual(ballot('1.2')); // Asking changes nothing.
+    });
+  });
+
+  describe('told who leads', () => {
+    it('follows, and fetches what it misses', () => {
+      const group = new Group(3).elect(2);
+      group.propose(2, 'x');
+      group.runAmong(2, 3);
+      group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 1 });
+      expect(group.replica(1)).toMatchObject({ chosenThrough: 0, restless: true });
+      group.run();
+      expect(group.replica(1)).toMatchObject({ chosenThrough: 1, restless: false, leaderBallot: ballot('1.2') });
+    });
+
+    it('deposes a leader of a lower ballot than it has promised', () => {
+      const group = new Group(3).elect(2);
+      group.elect(3, 1, 3);
+      group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 0 });
+      expect(group.pool).toMatchObject([{ to: 2, message: { kind: 'nack', promised: { replica: 3 } } }]);
+      group.run();
+      expect(group.replica(2).role).toBe('follower');
+    });
+  });
+
+  describe('hears without harm', () => {
+    it('strangers', () => {
+      const group = new Group(3);
+      expect(group.receive(1, 9, { kind: 'prepare', ballot: ballot('5.9'), firstInstance: 1 }).send).toEqual([]);
+      group.step(1, { kind: 'led-by', ballot: ballot('5.9'), chosenThrough: 7 });
+      expect(group.replica(1)).toMatchObject({ leaderBallot: undefined, restless: false });
+    });
+
+    it('a ballot from a replica that does not own it', () => {
+      const group = new Group(3).elect(2);
+      group.receive(1, 3, { kind: 'prepare', ballot: ballot('5.2'), firstInstance: 1 });
+      group.receive(1, 3, { kind: 'accept', ballot: ballot('1.2'), instance: 1, value: value('y'), chosenThrough: 0 });
+      group.receive(1, 3, { kind: 'chosen', ballot: ballot('5.2'), chosenThrough: 4 });
+      expect(group.replica(1)).toMatchObject({ promised: ballot('1.2'), leaderBallot: ballot('1.2'), restless: false });
+    });
+
+    it('answers to questions of another role', () => {
+      const group = new Group(3).elect(2);
+      const own = ballot('1.2');
+      group.receive(1, 2, {
+        kind: 'promise',
+        ballot: own,
+        firstInstance: 1,
+        page: 0,
+        last: true,
+        votes: [],
+        chosenThrough: 0,
+      });
+      group.receive(1, 2, { kind: 'accepted', ballot: own, instance: 1, chosenThrough: 0 });
+      group.receive(1, 2, { kind: 'confirmed', ballot: own, round: 1 });
+      group.receive(1, 2, { kind: 'probe-reply', ballot: own, granted: true, promised: own });
+      group.receive(2, 1, {
+        kind: 'promise',
+        ballot: own,
+        firstInstance: 1,
+        page: 0,
+        last: true,
+        votes: [],
+        chosenThrough: 9,
+      });
+      expect(group.replicas.map(({ role }) => role)).toEqual(['follower', 'leader', 'follower']);
+      expect(group.replica(2).chosenThrough).toBe(0);
+    });
+  });
+
+  it('asks all its peers in turn for what it misses', () => {
+    const group = new Group(4, { retransmitTicks: 1 });
+    group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 3 });
+    group.tick(1, 3);
+    expect(group.pool.map(({ to, message }) => [to, message.kind])).toEqual([2, 3, 4, 2].map((to) => [to, 'catch-up']));
+  });
+
+  it('catches up over many pages', () => {
+    const group = new Group(3, { pageBytes: 1 }).elect(2);
+    for (let count = 0; count < 20; count++) group.propose(2, 'x');
+    group.runAmong(2, 3);
+    group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 20 });
+    group.run();
+    expect(group.replica(1).chosenThrough).toBe(20);
+  });
+
+  it('does nothing on a tick when it wants none', () => {
+    const group = new Group(3).elect(2);
+    for (const id of [1, 2, 3]) expect(group.step(id, { kind: 'tick' }).sendNow).toEqual([]);
+  });
+});

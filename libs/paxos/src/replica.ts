@@ -1,0 +1,330 @@
+import { invariant, unreachable } from '@synod/invariant';
+import { Acceptor } from './acceptor';
+import { compareBallots, formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from './ballot';
+import { CatchUp } from './catch-up';
+import type { Effects, Input } from './effects';
+import { Leadership } from './leadership';
+import { Learner } from './learner';
+import { Members } from './members';
+import type { Message } from './messages';
+import { DEFAULT_LIMITS, type ReplicaLimits, type ReplicaOptions } from './options';
+import { Outbox } from './outbox';
+import { PhaseOne, type Found } from './phase-one';
+import { Probing } from './probing';
+import type { ReplicaRecord } from './records';
+import { Requests } from './requests';
+
+/** What a replica is busy with beside accepting and learning. */
+type Role = { readonly kind: 'follower' } | Probing | PhaseOne | Leadership;
+
+const FOLLOWER: Role = { kind: 'follower' };
+
+type LeaderMessage = Extract<Message, { kind: 'accept' | 'chosen' | 'confirm' }>;
+
+/**
+ * A member of a Multi-Paxos group: acceptor, learner and, at times, proposer in one deterministic state machine.
+ * Source: Lamport, "Paxos Made Simple", §2 and §3. The parts are files of their own: `Acceptor` (phases 1b and 2b), `Learner`
+ * (§2.3), `Probing` and `PhaseOne` (a campaign), `Leadership` (phase 2), `ReadIndex`, `CatchUp`. This file says who hears what.
+ *
+ * Same records, same inputs: same effects.
+ */
+export class Replica {
+  private readonly limits: ReplicaLimits;
+  private readonly members: Members;
+  private readonly outbox = new Outbox();
+  private readonly acceptor: Acceptor;
+  private readonly learner: Learner;
+  private readonly catchUp: CatchUp;
+  private readonly requests: Requests;
+  private current: Role = FOLLOWER;
+  /** Ballot of the replica believed to lead or to be about to; `undefined` once it is lost. */
+  private leader: Ballot | undefined;
+  /** Highest ballot seen anywhere: a campaign below it would be wasted. */
+  private seen: Ballot = NO_BALLOT;
+  /** Ballot of a leader that waits to hear that its watermark has arrived. */
+  private owesReplyTo: Ballot | undefined;
+
+  constructor(options: ReplicaOptions) {
+    const { self, members, ...limits } = options;
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.members = new Members(self, members);
+    this.acceptor = new Acceptor(self, this.limits.pageBytes, this.outbox);
+    this.learner = new Learner(self, this.acceptor, this.limits.pageBytes, this.outbox);
+    this.catchUp = new CatchUp(this.members, this.limits, this.outbox);
+    this.requests = new Requests(this.limits, this.outbox);
+  }
+
+  /** Replays a record of this replica's disk, in the order in which they were persisted; before `restored`. */
+  restore(record: ReplicaRecord): void {
+    if (record.kind === 'learned') this.learner.restore(record);
+    else this.acceptor.restore(record);
+  }
+
+  /**
+   * Ends the replay; before the first `step`, even if there was no record.
+   * @param appliedThrough highest instance whose effects the store holds; 0 for none. `chosen` goes on with the next one
+   */
+  restored(appliedThrough: Instance): void {
+    this.learner.restored(appliedThrough);
+  }
+
+  step(input: Input): Effects {
+    switch (input.kind) {
+      case 'receive':
+        if (this.members.has(input.from)) this.receive(input.from, input.message);
+        break;
+      case 'propose':
+        if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
+        else this.requests.propose(input.token, input.value);
+        break;
+      case 'read':
+        if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
+        else this.requests.read(input.token);
+        break;
+      case 'tick':
+        this.tick();
+        break;
+      case 'leader-lost':
+        this.leaderLost();
+        break;
+      case 'led-by':
+        this.ledBy(input.ballot, input.chosenThrough);
+        break;
+      default:
+        unreachable(input);
+    }
+    this.endStep();
+    return this.outbox.take();
+  }
+
+  get role(): 'follower' | 'candidate' | 'leader' {
+    switch (this.current.kind) {
+      case 'follower':
+        return 'follower';
+      case 'probing':
+      case 'preparing':
+        return 'candidate';
+      case 'leading':
+        return 'leader';
+    }
+  }
+
+  /** Highest ballot promised. */
+  get promised(): Ballot {
+    return this.acceptor.promised;
+  }
+
+  /** Ballot of the replica believed to lead, this one included; `undefined` if none is known or it was lost. */
+  get leaderBallot(): Ballot | undefined {
+    return this.leader;
+  }
+
+  /** Delivered as `chosen` through here. */
+  get chosenThrough(): Instance {
+    return this.learner.chosenThrough;
+  }
+
+  /** Leads, and everything found in phase 1 is chosen and delivered: reads and proposals are being served. */
+  get leads(): boolean {
+    return this.current.kind === 'leading' && this.current.recovered;
+  }
+
+  /** Whether it waits for something that a lost message could withhold for ever. Only then it needs ticks. */
+  get restless(): boolean {
+    if (this.catchUp.lacks(this.learner.knownThrough)) return true;
+    return this.current.kind === 'leading' ? this.current.restless : this.current.kind !== 'follower';
+  }
+
+  private receive(from: ReplicaId, message: Message): void {
+    switch (message.kind) {
+      case 'probe':
+        return this.answerProbe(from, message.ballot);
+      case 'probe-reply':
+        this.see(message.promised);
+        if (this.current.kind !== 'probing') return;
+        this.current.reply(from, message);
+        if (this.current.succeeded) this.campaign();
+        return;
+      case 'prepare':
+        if (from !== message.ballot.replica) return;
+        if (compareBallots(message.ballot, this.promised) > 0) this.follow(message.ballot);
+        return this.acceptor.receive(from, message, this.chosenThrough);
+      case 'promise':
+        if (this.current.kind === 'preparing' && compareBallots(message.ballot, this.current.ballot) === 0) {
+          const found = this.current.promise(from, message);
+          if (found !== undefined) this.lead(this.current.ballot, found);
+        }
+        return;
+      case 'nack':
+        return this.outbid(message.promised);
+      case 'accept':
+      case 'chosen':
+      case 'confirm':
+        return this.hearLeader(from, message);
+      case 'accepted':
+        if (from === this.members.self) this.acceptor.synced(message.ballot, message.instance);
+        this.leadershipIn(message.ballot)?.accepted(from, message);
+        return;
+      case 'chosen-reply':
+        if (from === this.members.self) this.learner.synced(message.chosenThrough);
+        else this.leadershipIn(message.ballot)?.told(from, message.chosenThrough);
+        return;
+      case 'confirmed':
+        this.leadershipIn(message.ballot)?.confirmed(from, message.round);
+        return;
+      case 'catch-up':
+        return this.outbox.sendNow(from, {
+          kind: 'catch-up-reply',
+          entries: this.learner.page(message.firstInstance),
+          chosenThrough: this.chosenThrough,
+        });
+      case 'catch-up-reply':
+        return this.learnFrom(from, message);
+      default:
+        return unreachable(message);
+    }
+  }
+
+  /** What only the leader of a ballot says. Heard only from the ballot's owner, and only if nothing higher was promised. */
+  private hearLeader(from: ReplicaId, message: LeaderMessage): void {
+    const { ballot } = message;
+    if (from !== ballot.replica || from === this.members.self) return;
+    if (compareBallots(ballot, this.promised) < 0) return this.acceptor.nack(from, ballot);
+    this.follow(ballot);
+    switch (message.kind) {
+      case 'accept':
+        this.acceptor.receive(from, message, this.chosenThrough);
+        return this.hearWatermark(ballot, message.chosenThrough);
+      case 'chosen':
+        this.owesReplyTo = ballot;
+        return this.hearWatermark(ballot, message.chosenThrough);
+      case 'confirm':
+        // Claims nothing about this disk: nothing higher is promised even in memory.
+        return this.outbox.sendNow(from, { kind: 'confirmed', ballot, round: message.round });
+    }
+  }
+
+  private hearWatermark(ballot: Ballot, chosenThrough: Instance): void {
+    this.learner.hear(ballot, chosenThrough);
+    this.catchUp.want(chosenThrough, ballot.replica);
+  }
+
+  /** Another replica leads, or is about to: whatever this one was up to in a lower ballot is over. */
+  private follow(ballot: Ballot): void {
+    if (ballot.replica === this.members.self) return;
+    this.see(ballot);
+    if (this.current.kind === 'probing') this.stepDown();
+    else this.outbid(ballot);
+    if (this.leader === undefined || compareBallots(ballot, this.leader) > 0) this.leader = ballot;
+  }
+
+  /** A ballot was promised somewhere. If it is higher than this replica's own, its own has lost. */
+  private outbid(promised: Ballot): void {
+    this.see(promised);
+    if (this.current.kind !== 'preparing' && this.current.kind !== 'leading') return;
+    if (compareBallots(promised, this.current.ballot) <= 0) return;
+    this.outbox.reached(this.current.kind === 'leading' ? 'paxos.leader-outbid' : 'paxos.candidate-outbid');
+    this.stepDown();
+  }
+
+  private see(ballot: Ballot): void {
+    if (compareBallots(ballot, this.seen) > 0) this.seen = ballot;
+  }
+
+  /** Grants nothing and changes nothing: it only says whether a campaign would find support here. */
+  private answerProbe(from: ReplicaId, ballot: Ballot): void {
+    const lost = this.leader === undefined || this.leader.replica === from;
+    const campaigns = this.current.kind === 'preparing';
+    const granted = lost && !campaigns && compareBallots(ballot, this.promised) > 0;
+    if (!lost) this.outbox.reached('paxos.probe-refused');
+    this.outbox.sendNow(from, { kind: 'probe-reply', ballot, granted, promised: this.promised });
+    // Who asks a living leader has not heard of it, and in an idle group might never.
+    if (this.current.kind === 'leading') this.current.tell([from]);
+  }
+
+  private leaderLost(): void {
+    if (this.current.kind === 'leading') return;
+    this.leader = undefined;
+    if (this.current.kind !== 'follower') return;
+    const probing = new Probing(this.nextBallot(), this.members, this.limits, this.outbox);
+    this.current = probing;
+    if (probing.succeeded) this.campaign(); // Alone in its group.
+  }
+
+  private nextBallot(): Ballot {
+    return { round: Math.max(this.promised.round, this.seen.round) + 1, replica: this.members.self };
+  }
+
+  private campaign(): void {
+    // A fresh round even after a clean restart: reuse could give a ballot two values.
+    const ballot = this.nextBallot();
+    invariant(ballot.round > this.promised.round, 'round-never-reused');
+    this.acceptor.raise(ballot);
+    this.leader = undefined;
+    this.current = new PhaseOne(ballot, this.chosenThrough + 1, this.members, this.limits, this.outbox);
+  }
+
+  private lead(ballot: Ballot, found: Found): void {
+    invariant(compareBallots(ballot, this.promised) === 0, 'leader-holds-its-promise', () => formatBallot(ballot));
+    const { members, acceptor, learner, requests, limits, outbox } = this;
+    this.current = new Leadership(ballot, found, { members, acceptor, learner, requests, limits, outbox });
+    this.leader = ballot;
+    this.learner.hear(ballot, found.floor);
+    this.catchUp.want(found.floor, found.floorHolder);
+  }
+
+  /** This replica's leadership in a ballot; answers to any other of its ballots come too late. */
+  private leadershipIn(ballot: Ballot): Leadership | undefined {
+    const { current } = this;
+    return current.kind === 'leading' && compareBallots(current.ballot, ballot) === 0 ? current : undefined;
+  }
+
+  private stepDown(): void {
+    if (this.current.kind === 'leading') this.current.abandon();
+    this.requests.refuse();
+    this.current = FOLLOWER;
+    if (this.leader?.replica === this.members.self) this.leader = undefined;
+  }
+
+  private ledBy(ballot: Ballot, chosenThrough: Instance): void {
+    if (ballot.replica === this.members.self || !this.members.has(ballot.replica)) return;
+    if (compareBallots(ballot, this.promised) < 0) return this.acceptor.nack(ballot.replica, ballot);
+    this.follow(ballot);
+    this.hearWatermark(ballot, chosenThrough);
+  }
+
+  private learnFrom(from: ReplicaId, { entries, chosenThrough }: Extract<Message, { kind: 'catch-up-reply' }>): void {
+    const through = this.current.kind === 'leading' ? this.current.learnsThrough : Infinity;
+    const progress = this.learner.learn(entries, through);
+    if (progress) this.outbox.reached('paxos.caught-up');
+    this.catchUp.replied(from, progress, chosenThrough, this.learner.knownThrough);
+  }
+
+  private tick(): void {
+    this.catchUp.tick();
+    switch (this.current.kind) {
+      case 'follower':
+        return;
+      case 'probing':
+      case 'preparing':
+        // Quiet until the host, which draws the delays, says again that the leader is lost.
+        if (this.current.tick() === 'give-up') this.stepDown();
+        return;
+      case 'leading':
+        if (this.current.tick()) return;
+        this.outbox.reached('paxos.check-quorum-failed');
+        this.stepDown();
+    }
+  }
+
+  /** What every step may have made possible. */
+  private endStep(): void {
+    this.learner.advance();
+    if (this.current.kind === 'leading') this.current.endStep();
+    this.catchUp.ask(this.learner.knownThrough);
+    const ballot = this.owesReplyTo;
+    if (ballot === undefined || this.catchUp.lacks(this.chosenThrough)) return;
+    this.outbox.sendNow(ballot.replica, { kind: 'chosen-reply', ballot, chosenThrough: this.chosenThrough });
+    this.owesReplyTo = undefined;
+  }
+}

@@ -1,0 +1,91 @@
+import { formatBallot } from '../ballot';
+import type { Effects } from '../effects';
+import type { Envelope, Message, Value } from '../messages';
+import type { ReplicaRecord } from '../records';
+
+/** A value as traces write it: its commands as text, `no-op` for none. */
+export function formatValue(value: Value): string {
+  return value.length === 0 ? 'no-op' : value.map((command) => Buffer.from(command).toString()).join('+');
+}
+
+export function formatMessage(message: Message): string {
+  const { kind } = message;
+  switch (message.kind) {
+    case 'probe':
+      return `probe ${formatBallot(message.ballot)}`;
+    case 'probe-reply': {
+      const answer = message.granted ? 'granted' : 'refused';
+      return `probe-reply ${formatBallot(message.ballot)} ${answer} promised=${formatBallot(message.promised)}`;
+    }
+    case 'prepare':
+      return `prepare ${formatBallot(message.ballot)} from=${message.firstInstance}`;
+    case 'promise': {
+      const votes = message.votes.map(
+        ({ instance, ballot, value }) => `${instance}: ${formatBallot(ballot)} ${formatValue(value)}`,
+      );
+      const page = message.page === 0 && message.last ? '' : ` page=${message.page}${message.last ? ' last' : ''}`;
+      return `promise ${formatBallot(message.ballot)}${page} votes=(${votes.join(', ')}) chosen=${message.chosenThrough}`;
+    }
+    case 'nack':
+      return `nack ${formatBallot(message.ballot)} promised=${formatBallot(message.promised)}`;
+    case 'accept': {
+      const { ballot, instance, value, chosenThrough } = message;
+      return `accept ${formatBallot(ballot)} ${instance}=${formatValue(value)} chosen=${chosenThrough}`;
+    }
+    case 'accepted':
+      return `accepted ${formatBallot(message.ballot)} ${message.instance} chosen=${message.chosenThrough}`;
+    case 'chosen':
+    case 'chosen-reply':
+      return `${kind} ${formatBallot(message.ballot)} through=${message.chosenThrough}`;
+    case 'confirm':
+    case 'confirmed':
+      return `${kind} ${formatBallot(message.ballot)} round=${message.round}`;
+    case 'catch-up':
+      return `catch-up from=${message.firstInstance}`;
+    case 'catch-up-reply': {
+      const entries = message.entries.map(({ instance, value }) => `${instance}=${formatValue(value)}`);
+      return `catch-up-reply (${entries.join(', ')}) chosen=${message.chosenThrough}`;
+    }
+  }
+}
+
+function formatRecord(record: ReplicaRecord): string {
+  switch (record.kind) {
+    case 'promised':
+      return `promised ${formatBallot(record.ballot)}`;
+    case 'voted':
+      return `voted ${formatBallot(record.ballot)} ${record.instance}=${formatValue(record.value)}`;
+    case 'learned':
+      return `learned ${record.instance}=${formatValue(record.value)}`;
+  }
+}
+
+/** One message to several members is one line. */
+function formatEnvelopes(who: string, envelopes: readonly Envelope[]): string[] {
+  const recipients = new Map<string, string[]>();
+  for (const { to, message } of envelopes) {
+    const text = formatMessage(message);
+    recipients.set(text, [...(recipients.get(text) ?? []), `r${to}`]);
+  }
+  return [...recipients].map(([text, to]) => `${`${who} -> ${to.join(' ')}`.padEnd(16)}${text}`);
+}
+
+/**
+ * Every effect of a step, a line each, in the order in which the host brings them about: what is sent at once, what is persisted, what
+ * is sent after that, what is delivered and answered.
+ * @param nameOf what a token is called
+ */
+export function formatEffects(who: string, effects: Effects, nameOf: (token: number) => string): string[] {
+  const line = (verb: string, text: string): string => `${`${who} ${verb}`.padEnd(16)}${text}`;
+  return [
+    ...formatEnvelopes(who, effects.sendNow),
+    ...effects.persist.map((record) => line('persist', formatRecord(record))),
+    ...formatEnvelopes(who, effects.send),
+    ...effects.chosen.map(({ instance, value }) => line('chosen', `${instance}=${formatValue(value)}`)),
+    ...effects.settled.map((settled) => {
+      const where = 'instance' in settled ? ` ${settled.instance}` : '';
+      return line('settled', `${nameOf(settled.token)} ${settled.outcome}${where}`);
+    }),
+    ...effects.reached.map((name) => line('reached', name)),
+  ];
+}

@@ -1,0 +1,85 @@
+import type { ReplicaId } from '../ballot';
+import type { Effects, Input, Settled } from '../effects';
+import type { Message } from '../messages';
+import type { ReplicaOptions } from '../options';
+import type { ReplicaRecord } from '../records';
+import { Replica } from '../replica';
+import { value } from './values';
+
+interface Flying {
+  readonly from: ReplicaId;
+  readonly to: ReplicaId;
+  readonly message: Message;
+}
+
+/** Replicas with fast disks and a network that does nothing by itself: for tests of who says what to whom. */
+export class Group {
+  readonly replicas: readonly Replica[];
+  readonly settled: Settled[] = [];
+  pool: Flying[] = [];
+  private nextToken = 1;
+
+  /** @param logs what each replica finds on its disk; their stores are empty */
+  constructor(count: number, limits: Partial<ReplicaOptions> = {}, logs: readonly (readonly ReplicaRecord[])[] = []) {
+    const members = Array.from({ length: count }, (_, index) => index + 1);
+    this.replicas = members.map((self) => new Replica({ self, members, ...limits }));
+    this.replicas.forEach((replica, index) => {
+      for (const record of logs[index] ?? []) replica.restore(record);
+      replica.restored(0);
+    });
+  }
+
+  replica(id: ReplicaId): Replica {
+    return this.replicas[id - 1] as Replica;
+  }
+
+  step(id: ReplicaId, input: Input): Effects {
+    const effects = this.replica(id).step(input);
+    for (const { to, message } of [...effects.sendNow, ...effects.send]) this.pool.push({ from: id, to, message });
+    this.settled.push(...effects.settled);
+    return effects;
+  }
+
+  receive(to: ReplicaId, from: ReplicaId, message: Message): Effects {
+    return this.step(to, { kind: 'receive', from, message });
+  }
+
+  propose(id: ReplicaId, text: string): { token: number; effects: Effects } {
+    const token = this.nextToken++;
+    return { token, effects: this.step(id, { kind: 'propose', token, value: value(text) }) };
+  }
+
+  read(id: ReplicaId): { token: number; effects: Effects } {
+    const token = this.nextToken++;
+    return { token, effects: this.step(id, { kind: 'read', token }) };
+  }
+
+  outcome(token: number): Settled | undefined {
+    return this.settled.find((settled) => settled.token === token);
+  }
+
+  tick(id: ReplicaId, count = 1): void {
+    for (let rest = count; rest > 0; rest--) this.step(id, { kind: 'tick' });
+  }
+
+  /** Delivers until nothing that passes is in flight; what does not pass is lost. */
+  run(passes: (flying: Flying) => boolean = () => true): this {
+    for (let next = this.pool.shift(); next !== undefined; next = this.pool.shift()) {
+      if (passes(next)) this.receive(next.to, next.from, next.message);
+    }
+    return this;
+  }
+
+  /** Only these hear and speak. */
+  runAmong(...ids: ReplicaId[]): this {
+    return this.run(({ from, to }) => ids.includes(from) && ids.includes(to));
+  }
+
+  /** Everyone loses the leader, and `id` campaigns. */
+  elect(id: ReplicaId, ...among: ReplicaId[]): this {
+    const ids = among.length > 0 ? among : this.replicas.map((_, index) => index + 1);
+    for (const other of ids) this.step(other, { kind: 'leader-lost' });
+    this.pool = this.pool.filter(({ from, message }) => from === id || message.kind !== 'probe');
+    return this.runAmong(...ids);
+  }
+}

@@ -1,0 +1,150 @@
+import { invariant } from '@synod/invariant';
+import { compareBallots, formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from '../ballot';
+import type { Effects } from '../effects';
+import type { Envelope, Value } from '../messages';
+import type { ReplicaRecord } from '../records';
+import { sameValue } from '../value';
+import type { SimNode } from './sim-node';
+
+interface Begun {
+  readonly node: ReplicaId;
+  /** Of a proposal. */
+  readonly value: Value | undefined;
+  /** Of a read: the highest instance acknowledged to anyone when it began. */
+  readonly ackedThrough: Instance;
+}
+
+/** Sees the whole group from above and checks its promises after every step. Shares nothing with the code it judges but words. */
+export class Safety {
+  acked = 0;
+  readsServed = 0;
+  readonly reached = new Map<string, number>();
+  private ackedThrough: Instance = 0;
+  private readonly begun = new Map<number, Begun>();
+  /** Values of proposals that were refused for certain. */
+  private readonly refused: Value[] = [];
+  /** What the first replica to deliver an instance delivered. */
+  private readonly delivered = new Map<Instance, Value>();
+  private readonly deliveredThrough = new Map<ReplicaId, Instance>();
+  /** Durable votes: instance → ballot → the value and who voted. */
+  private readonly votes = new Map<Instance, Map<string, { value: Value; by: Set<ReplicaId> }>>();
+  private readonly chosen = new Map<Instance, Value>();
+  private readonly leaders = new Map<number, ReplicaId>();
+  /** Highest promise that each replica told others of. */
+  private readonly vouched = new Map<ReplicaId, Ballot>();
+
+  constructor(private readonly quorum: number) {}
+
+  begin(token: number, node: ReplicaId, value: Value | undefined): void {
+    this.begun.set(token, { node, value, ackedThrough: this.ackedThrough });
+  }
+
+  /** A vote reached a disk. */
+  durable(node: ReplicaId, record: ReplicaRecord): void {
+    if (record.kind !== 'voted') return;
+    const { instance, ballot, value } = record;
+    let byBallot = this.votes.get(instance);
+    if (byBallot === undefined) this.votes.set(instance, (byBallot = new Map<string, never>()));
+    const name = formatBallot(ballot);
+    let vote = byBallot.get(name);
+    if (vote === undefined) byBallot.set(name, (vote = { value, by: new Set() }));
+    invariant(sameValue(vote.value, value), 'one-value-per-ballot', () => `${name} at ${instance}`);
+    vote.by.add(node);
+    if (vote.by.size < this.quorum) return;
+    const chosen = this.chosen.get(instance) ?? value;
+    invariant(sameValue(chosen, value), 'one-command-per-instance', () => `two values won a quorum at ${instance}`);
+    this.chosen.set(instance, chosen);
+  }
+
+  /** A message left that vouches for the sender's disk. */
+  left(node: ReplicaId, { to, message }: Envelope): void {
+    if (to === node) return;
+    if (message.kind === 'promise' || message.kind === 'accepted' || message.kind === 'prepare')
+      this.vouch(node, message.ballot);
+  }
+
+  restarted(node: SimNode): void {
+    const vouched = this.vouched.get(node.id) ?? NO_BALLOT;
+    const promised = node.replica?.promised ?? NO_BALLOT;
+    invariant(
+      compareBallots(promised, vouched) >= 0,
+      'promise-never-decreases',
+      () => `replica ${node.id} forgot a promise`,
+    );
+    this.deliveredThrough.set(node.id, node.applied);
+  }
+
+  /** Whoever waited on this replica never hears. */
+  crashed(node: SimNode): void {
+    for (const [token, { node: asked }] of this.begun) if (asked === node.id) this.begun.delete(token);
+  }
+
+  stepped(node: SimNode, effects: Effects): void {
+    for (const name of effects.reached) this.reached.set(name, (this.reached.get(name) ?? 0) + 1);
+    for (const { instance, value } of effects.chosen) this.deliver(node.id, instance, value);
+    for (const settled of effects.settled) this.settle(node, settled);
+    if (node.replica?.leads === true) {
+      const { round } = node.replica.promised;
+      const leader = this.leaders.get(round * 64 + node.replica.promised.replica) ?? node.id;
+      invariant(leader === node.id && node.replica.promised.replica === node.id, 'one-leader-per-ballot');
+      this.leaders.set(round * 64 + node.id, leader);
+    }
+  }
+
+  /** At the end: nothing refused for certain had an effect. */
+  finish(): void {
+    const values = new Set([...this.delivered.values()].map((value) => value.join()));
+    for (const value of this.refused) invariant(!values.has(value.join()), 'refused-has-no-effect');
+  }
+
+  private vouch(node: ReplicaId, ballot: Ballot): void {
+    if (compareBallots(ballot, this.vouched.get(node) ?? NO_BALLOT) > 0) this.vouched.set(node, ballot);
+  }
+
+  private deliver(node: ReplicaId, instance: Instance, value: Value): void {
+    const expected = (this.deliveredThrough.get(node) ?? 0) + 1;
+    invariant(instance === expected, 'chosen-once-in-order', () => `${instance} instead of ${expected} at ${node}`);
+    this.deliveredThrough.set(node, instance);
+    const first = this.delivered.get(instance) ?? value;
+    invariant(
+      sameValue(first, value),
+      'one-command-per-instance',
+      () => `replica ${node} delivered another value at ${instance}`,
+    );
+    this.delivered.set(instance, first);
+    const chosen = this.chosen.get(instance);
+    invariant(chosen !== undefined && sameValue(chosen, value), 'delivered-is-chosen', () => `${instance} at ${node}`);
+  }
+
+  private settle(node: SimNode, settled: Effects['settled'][number]): void {
+    const begun = this.begun.get(settled.token);
+    invariant(begun?.node === node.id, 'settled-once', () => `token ${settled.token}`);
+    this.begun.delete(settled.token);
+    switch (settled.outcome) {
+      case 'chosen': {
+        const value = this.delivered.get(settled.instance);
+        invariant(
+          value !== undefined && sameValue(value, begun.value ?? []),
+          'acked-is-chosen',
+          () => `${settled.instance}`,
+        );
+        this.ackedThrough = Math.max(this.ackedThrough, settled.instance);
+        this.acked++;
+        return;
+      }
+      case 'read-ready':
+        invariant(settled.instance >= begun.ackedThrough, 'reads-see-what-was-acked', () => {
+          return `a read on ${node.id} at ${settled.instance} began after ${begun.ackedThrough} was acknowledged`;
+        });
+        invariant(node.applied >= settled.instance, 'read-after-applied');
+        this.readsServed++;
+        return;
+      case 'not-leader':
+      case 'overloaded':
+        if (begun.value !== undefined) this.refused.push(begun.value);
+        return;
+      case 'unknown':
+        invariant(begun.value !== undefined, 'reads-are-never-unknown');
+    }
+  }
+}

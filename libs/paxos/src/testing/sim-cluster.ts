@@ -1,0 +1,243 @@
+import { compareBallots, type ReplicaId } from '../ballot';
+import type { Effects, Input } from '../effects';
+import type { Envelope, Value } from '../messages';
+import type { ReplicaOptions } from '../options';
+import { Replica } from '../replica';
+import { SimRandom } from './random';
+import { Safety } from './safety';
+import { SimNode, type NodeWorld } from './sim-node';
+
+export interface SimOptions {
+  readonly seed: number;
+  readonly replicas: number;
+  /** To plant a bug. */
+  readonly makeReplica?: (options: ReplicaOptions) => Replica;
+}
+
+interface Flying {
+  readonly from: ReplicaId;
+  readonly to: ReplicaId;
+  readonly input: Input;
+}
+
+/** How bad this run's world is; drawn per seed, since many lopsided worlds find more than one average world. */
+interface Weather {
+  readonly loss: number;
+  readonly duplication: number;
+  readonly reorders: boolean;
+  readonly crash: number;
+  readonly cut: number;
+  readonly isolation: number;
+  readonly leaderLost: number;
+  readonly sync: number;
+}
+
+/** Messages in flight, at most: what is above is lost, as on a link whose queue is full. */
+const FLYING_MAX = 400;
+
+/** A Paxos group in a world of chance: messages are lost, repeated, reordered; links are cut one way; nodes forget what was not synced. */
+export class SimCluster implements NodeWorld {
+  readonly safety: Safety;
+  readonly nodes: readonly SimNode[];
+  readonly digest: string[] = [];
+  private readonly random: SimRandom;
+  private readonly weather: Weather;
+  private flying: Flying[] = [];
+  /** Messages that took the long way: they arrive when the group has long moved on. */
+  private readonly late: Flying[] = [];
+  private readonly cut = new Set<string>();
+  private healed = false;
+  private nextToken = 1;
+
+  constructor({ seed, replicas, makeReplica = (options) => new Replica(options) }: SimOptions) {
+    const random = (this.random = new SimRandom(seed));
+    this.weather = {
+      loss: random.chance(0.5) ? random.below(25) / 100 : 0,
+      duplication: random.chance(0.5) ? random.below(40) / 100 : 0,
+      reorders: random.chance(0.5),
+      crash: random.chance(0.6) ? random.below(12) / 1000 : 0,
+      cut: random.chance(0.5) ? random.below(20) / 1000 : 0,
+      isolation: random.chance(0.5) ? random.below(40) / 1000 : 0,
+      leaderLost: random.pick([0.002, 0.01, 0.03]),
+      sync: random.pick([0.05, 0.2, 0.5]),
+    };
+    const limits = {
+      windowInstances: random.pick([1, 3, 16]),
+      queueMax: random.pick([2, 50]),
+      pageBytes: random.pick([1, 60, 10_000]),
+      retransmitTicks: 2,
+      electionTicks: random.pick([6, 12, 50]),
+    };
+    this.safety = new Safety(Math.floor(replicas / 2) + 1);
+    const members = Array.from({ length: replicas }, (_, index) => index + 1);
+    this.nodes = members.map((self) => new SimNode({ self, members, ...limits }, makeReplica, this));
+  }
+
+  run(steps: number): this {
+    for (let count = 0; count < steps; count++) this.happen();
+    return this;
+  }
+
+  /** Everything works from here on. @returns after how many rounds the group served again and all its replicas agreed */
+  heal(roundsMax: number): number {
+    this.healed = true;
+    this.cut.clear();
+    for (const node of this.nodes) if (node.replica === undefined) this.restart(node);
+    const acked = this.safety.acked;
+    for (let round = 1; round <= roundsMax; round++) {
+      this.round(round);
+      const leader = this.nodes.find((node) => node.replica?.leads === true);
+      if (leader !== undefined && this.safety.acked < acked + 3) this.propose(leader);
+      if (this.safety.acked >= acked + 3 && this.converged()) return round;
+    }
+    throw new Error(`no progress after healing: ${this.nodes.map((node) => this.describe(node)).join('; ')}`);
+  }
+
+  send(from: ReplicaId, envelope: Envelope): void {
+    const { to, message } = envelope;
+    this.safety.left(from, envelope);
+    const flying: Flying = { from, to, input: { kind: 'receive', from, message } };
+    if (from === to) {
+      this.nodes[to - 1]?.step(flying.input);
+      return;
+    }
+    if (this.healed) {
+      this.flying.push(flying);
+      return;
+    }
+    if (this.cut.has(`${from}>${to}`) || this.random.chance(this.weather.loss)) return;
+    this.flying.push(flying);
+    if (this.random.chance(this.weather.duplication)) {
+      (this.weather.reorders && this.random.chance(0.3) ? this.late : this.flying).push(flying);
+    }
+    if (this.flying.length > FLYING_MAX) this.flying.splice(this.random.below(this.flying.length), 1);
+  }
+
+  durable(...[node, record]: Parameters<NodeWorld['durable']>): void {
+    this.safety.durable(node, record);
+  }
+
+  effects(node: SimNode, effects: Effects): void {
+    this.safety.stepped(node, effects);
+    for (const { instance, value } of effects.chosen) this.digest.push(`${node.id}:${instance}=${value.join()}`);
+  }
+
+  private happen(): void {
+    const { random, weather } = this;
+    const node = random.pick(this.nodes);
+    if (random.chance(weather.crash)) this.crashSome(node);
+    if (node.replica === undefined) {
+      if (random.chance(0.05)) this.restart(node);
+      return;
+    }
+    if (random.chance(weather.cut)) this.changeLink();
+    if (random.chance(weather.isolation) && node.replica.leads) this.isolate(node);
+    if (random.chance(weather.leaderLost)) this.loseLeader(node);
+    if (random.chance(weather.sync)) node.sync(1 + random.below(4));
+    if (random.chance(0.02)) node.flush();
+    if (random.chance(0.1) && node.replica.restless) node.step({ kind: 'tick' });
+    if (random.chance(0.01)) this.listLed(node);
+    if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.2)) this.propose(node);
+    if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.15)) this.read(node);
+    for (let count = random.below(4); count > 0; count--) this.deliver();
+    if (this.late.length > 0 && random.chance(0.02))
+      this.flying.push(...this.late.splice(random.below(this.late.length), 2));
+  }
+
+  private deliver(): void {
+    if (this.flying.length === 0) return;
+    const index = this.weather.reorders && !this.healed ? this.random.below(this.flying.length) : 0;
+    const [flying] = this.flying.splice(index, 1);
+    if (flying !== undefined) this.nodes[flying.to - 1]?.step(flying.input);
+  }
+
+  private propose(node: SimNode): void {
+    const token = this.nextToken++;
+    const value: Value = [Uint8Array.of(token >> 16, token >> 8, token)];
+    this.safety.begin(token, node.id, value);
+    node.step({ kind: 'propose', token, value });
+  }
+
+  private read(node: SimNode): void {
+    const token = this.nextToken++;
+    this.safety.begin(token, node.id, undefined);
+    node.step({ kind: 'read', token });
+  }
+
+  /** A leader's node lists what it leads; the news may come late. */
+  private listLed({ id, replica }: SimNode): void {
+    if (replica?.leads !== true) return;
+    const { promised: ballot, chosenThrough } = replica;
+    for (const { id: to } of this.nodes) {
+      if (to !== id) this.flying.push({ from: id, to, input: { kind: 'led-by', ballot, chosenThrough } });
+    }
+  }
+
+  /** A failure detector speaks up; if the leader's node is what fails, all of them do. */
+  private loseLeader(node: SimNode): void {
+    const losers = this.random.chance(0.2) ? this.nodes : [node];
+    for (const loser of losers) loser.step({ kind: 'leader-lost' });
+  }
+
+  /** A leader is cut off, perhaps in one direction only, and the others notice. Its clients do not. */
+  private isolate({ id }: SimNode): void {
+    const deaf = this.random.chance(0.7);
+    const mute = !deaf || this.random.chance(0.7);
+    for (const other of this.nodes) {
+      if (other.id === id) continue;
+      if (deaf) this.cut.add(`${other.id}>${id}`);
+      if (mute) this.cut.add(`${id}>${other.id}`);
+      other.step({ kind: 'leader-lost' });
+    }
+  }
+
+  private crashSome(node: SimNode): void {
+    const victims = this.random.chance(0.05) ? this.nodes : [node];
+    for (const victim of victims) {
+      if (victim.replica === undefined) continue;
+      victim.crash(this.random);
+      this.safety.crashed(victim);
+    }
+  }
+
+  private restart(node: SimNode): void {
+    node.start();
+    this.safety.restarted(node);
+  }
+
+  private changeLink(): void {
+    if (this.random.chance(0.4)) return this.cut.clear();
+    const from = this.random.pick(this.nodes).id;
+    const to = this.random.pick(this.nodes).id;
+    this.cut.add(`${from}>${to}`);
+    if (this.random.chance(0.5)) this.cut.add(`${to}>${from}`);
+  }
+
+  /** One round of a healthy world: everything in flight arrives, disks finish, hosts notice leaders that are gone. */
+  private round(round: number): void {
+    for (let count = this.flying.length; count > 0; count--) this.deliver();
+    for (const node of this.nodes) {
+      node.sync(Infinity);
+      if (round % 10 === 0) this.listLed(node);
+      if (node.replica?.restless === true) node.step({ kind: 'tick' });
+    }
+    const doubtful = this.nodes.filter((node) => this.doubtsLeader(node));
+    if (doubtful.length > 0 && round % 10 === 5) this.random.pick(doubtful).step({ kind: 'leader-lost' });
+  }
+
+  private doubtsLeader({ replica }: SimNode): boolean {
+    const believed = replica?.leaderBallot;
+    if (believed === undefined) return true;
+    const leader = this.nodes[believed.replica - 1]?.replica;
+    return leader?.leads !== true || compareBallots(leader.promised, believed) !== 0;
+  }
+
+  private converged(): boolean {
+    const through = new Set(this.nodes.map((node) => node.applied));
+    return through.size === 1 && this.nodes.every((node) => node.replica?.restless === false && !node.writing);
+  }
+
+  private describe({ id, replica, applied }: SimNode): string {
+    return `${id} ${replica?.role} promised ${JSON.stringify(replica?.promised)} applied ${applied}${replica?.restless === true ? ' restless' : ''}`;
+  }
+}

@@ -1,0 +1,248 @@
+import { formatBallot, type Instance, type ReplicaId } from '../ballot';
+import type { Effects, Input } from '../effects';
+import type { Envelope } from '../messages';
+import type { ReplicaLimits } from '../options';
+import type { ReplicaRecord } from '../records';
+import { Replica } from '../replica';
+import { formatEffects } from './format';
+import { ballot, value } from './values';
+
+interface Node {
+  replica: Replica | undefined;
+  applied: Instance;
+  readonly log: ReplicaRecord[];
+  /** Steps whose records are not on disk; only of a node whose disk is slow. */
+  unsynced: Effects[];
+  slowDisk: boolean;
+}
+
+interface Flying {
+  readonly from: ReplicaId;
+  readonly envelope: Envelope;
+}
+
+/** A command line: a verb, plain words, and `name=value` where a value may be a `(list,of,words)`. */
+interface Command {
+  readonly verb: string;
+  readonly words: readonly string[];
+  readonly named: ReadonlyMap<string, string>;
+}
+
+const LIMIT_NAMES: Readonly<Record<string, keyof ReplicaLimits>> = {
+  window: 'windowInstances',
+  queue: 'queueMax',
+  retransmit: 'retransmitTicks',
+  election: 'electionTicks',
+  page: 'pageBytes',
+};
+
+/** Steps of `run`, at most: a script that never comes to rest is broken. */
+const RUN_STEPS_MAX = 1_000;
+
+/**
+ * Runs a golden trace: a command, `----`, and below it every effect the command had. Lines that start with `#` and empty lines before a
+ * command are kept. Replicas are `r1`, `r2`, …; messages lie in a pool, oldest first, until a command delivers or drops them.
+ *
+ *     group 3 window=2           founds a group; limits by their short names
+ *     elect r1                   every failure detector speaks up, only r1 acts on it; runs until quiet, shows none of it
+ *     leader-lost r1             its failure detector speaks up
+ *     propose r1 x y             two proposals
+ *     read r1 a                  a read, by its name
+ *     tick r1 5                  five ticks
+ *     led-by r2 1.1 through=3    the node of replica 1 lists what it leads
+ *     deliver to=(r2,r3) from=r1 kind=accept instance=1 page=0     once everything in the pool that matches
+ *     drop to=r3                 loses it instead
+ *     run                        delivers until the pool is empty; takes the same filters
+ *     slow-disk r1 / sync r1     holds back what is to be synced / finishes it
+ *     crash r1 / start r1        forgets what was not synced / replays the log; `applied=0`: its store fell back
+ *     quiet                      runs until nothing happens, and shows none of it
+ *     status                     of every replica
+ */
+export class Trace {
+  private readonly nodes = new Map<ReplicaId, Node>();
+  private pool: Flying[] = [];
+  private limits: Partial<ReplicaLimits> = {};
+  private readonly tokens: string[] = [];
+  private output: string[] = [];
+
+  /** @returns the script with what its commands do today in place of what it said they do */
+  static rewrite(script: string): string {
+    const trace = new Trace();
+    const blocks = script.trimEnd().split(/\n\n+/);
+    return `${blocks.map((block) => trace.block(block)).join('\n\n')}\n`;
+  }
+
+  private block(block: string): string {
+    const lines = block.split('\n');
+    const end = lines.indexOf('----');
+    const head = end < 0 ? lines : lines.slice(0, end);
+    this.output = [];
+    const commands = head.filter((line) => line !== '' && !line.startsWith('#'));
+    for (const line of commands) this.execute(parse(line));
+    return commands.length === 0 ? head.join('\n') : [...head, '----', ...this.output].join('\n');
+  }
+
+  private execute(command: Command): void {
+    const { verb, words, named } = command;
+    const id = Number(words[0]?.slice(1));
+    const node = this.nodes.get(id);
+    switch (verb) {
+      case 'group':
+        return this.found(Number(words[0]), named);
+      case 'deliver':
+        return this.deliver(this.take(named));
+      case 'drop':
+        return void this.take(named);
+      case 'run':
+        return this.run(named);
+      case 'quiet':
+        this.run(named);
+        this.output = [];
+        return;
+      case 'status':
+        for (const each of this.nodes.keys()) this.status(each);
+        return;
+    }
+    if (node === undefined) throw new Error(`no such replica: ${verb} ${words.join(' ')}`);
+    switch (verb) {
+      case 'elect':
+        return this.elect(id);
+      case 'leader-lost':
+        return this.step(id, { kind: 'leader-lost' });
+      case 'propose':
+        for (const word of words.slice(1))
+          this.step(id, { kind: 'propose', token: this.token(word), value: value(word) });
+        return;
+      case 'read':
+        return this.step(id, { kind: 'read', token: this.token(words[1] ?? 'read') });
+      case 'tick':
+        for (let count = Number(words[1] ?? 1); count > 0; count--) this.step(id, { kind: 'tick' });
+        return;
+      case 'led-by':
+        return this.step(id, {
+          kind: 'led-by',
+          ballot: ballot(words[1] ?? ''),
+          chosenThrough: Number(named.get('through') ?? 0),
+        });
+      case 'slow-disk':
+        node.slowDisk = true;
+        return;
+      case 'sync':
+        node.slowDisk = false;
+        for (const effects of node.unsynced.splice(0)) this.sync(id, node, effects);
+        return;
+      case 'crash':
+        Object.assign(node, { replica: undefined, unsynced: [], slowDisk: false });
+        return;
+      case 'start':
+        node.applied = Number(named.get('applied') ?? node.applied);
+        return this.start(id, node);
+      default:
+        throw new Error(`unknown command: ${verb}`);
+    }
+  }
+
+  private found(count: number, named: ReadonlyMap<string, string>): void {
+    for (const [name, value] of named) {
+      const limit = LIMIT_NAMES[name];
+      if (limit === undefined) throw new Error(`unknown limit: ${name}`);
+      this.limits = { ...this.limits, [limit]: Number(value) };
+    }
+    for (let id = 1; id <= count; id++) {
+      this.nodes.set(id, { replica: undefined, applied: 0, log: [], unsynced: [], slowDisk: false });
+    }
+    for (const [id, node] of this.nodes) this.start(id, node);
+  }
+
+  private start(self: ReplicaId, node: Node): void {
+    node.replica = new Replica({ self, members: [...this.nodes.keys()], ...this.limits });
+    for (const record of node.log) node.replica.restore(record);
+    node.replica.restored(node.applied);
+  }
+
+  private step(id: ReplicaId, input: Input): void {
+    const node = this.nodes.get(id);
+    if (node?.replica === undefined) return;
+    const effects = node.replica.step(input);
+    this.output.push(...formatEffects(`r${id}`, effects, (token) => this.tokens[token] ?? String(token)));
+    for (const envelope of effects.sendNow) this.pool.push({ from: id, envelope });
+    if (node.slowDisk) node.unsynced.push(effects);
+    else this.sync(id, node, effects);
+    node.applied = effects.chosen.at(-1)?.instance ?? node.applied;
+  }
+
+  private sync(id: ReplicaId, node: Node, { persist, send }: Effects): void {
+    node.log.push(...persist);
+    for (const envelope of send) this.pool.push({ from: id, envelope });
+  }
+
+  private take(named: ReadonlyMap<string, string>): Flying[] {
+    const taken = this.pool.filter((flying) => matches(flying, named));
+    this.pool = this.pool.filter((flying) => !taken.includes(flying));
+    return taken;
+  }
+
+  private deliver(messages: readonly Flying[]): void {
+    for (const { from, envelope } of messages)
+      this.step(envelope.to, { kind: 'receive', from, message: envelope.message });
+  }
+
+  private run(named: ReadonlyMap<string, string>): void {
+    for (let count = 0; count < RUN_STEPS_MAX; count++) {
+      const next = this.pool.find((flying) => matches(flying, named));
+      if (next === undefined) return;
+      this.pool.splice(this.pool.indexOf(next), 1);
+      this.deliver([next]);
+    }
+    throw new Error('the script does not come to rest');
+  }
+
+  private elect(id: ReplicaId): void {
+    for (const other of this.nodes.keys()) this.step(other, { kind: 'leader-lost' });
+    this.pool = this.pool.filter(({ from, envelope }) => from === id || envelope.message.kind !== 'probe');
+    this.run(new Map());
+    this.output = [];
+  }
+
+  private status(id: ReplicaId): void {
+    const replica = this.nodes.get(id)?.replica;
+    if (replica === undefined) return void this.output.push(`r${id} is down`);
+    const leader = replica.leaderBallot === undefined ? 'none' : formatBallot(replica.leaderBallot);
+    this.output.push(
+      `r${id} ${replica.role}${replica.leads ? ' leads' : ''} promised=${formatBallot(replica.promised)} leader=${leader} ` +
+        `chosen=${replica.chosenThrough}${replica.restless ? ' restless' : ''}`,
+    );
+  }
+
+  private token(name: string): number {
+    return this.tokens.push(name) - 1;
+  }
+}
+
+function parse(line: string): Command {
+  const [verb = '', ...parts] = line.split(/\s+/);
+  const named = new Map<string, string>();
+  const words: string[] = [];
+  for (const part of parts) {
+    const [, name, value] = /^([a-z-]+)=(.*)$/.exec(part) ?? [];
+    if (name !== undefined && value !== undefined) named.set(name, value);
+    else words.push(part);
+  }
+  return { verb, words, named };
+}
+
+function matches({ from, envelope }: Flying, named: ReadonlyMap<string, string>): boolean {
+  const { message } = envelope;
+  return (
+    admits(named, 'from', `r${from}`) &&
+    admits(named, 'to', `r${envelope.to}`) &&
+    admits(named, 'kind', message.kind) &&
+    admits(named, 'instance', 'instance' in message ? String(message.instance) : 'none') &&
+    admits(named, 'page', 'page' in message ? String(message.page) : 'none')
+  );
+}
+
+function admits(named: ReadonlyMap<string, string>, name: string, word: string): boolean {
+  const filter = named.get(name);
+  return filter === undefined || filter.replace(/[()]/g, '').split(',').includes(word);
+}
