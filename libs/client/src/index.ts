@@ -25,3 +25,17 @@ export { Backoff } from './backoff';
 export { MemoryCluster, ORACLE_NODES, STORAGE_NODES, storageAddress } from './doubles/memory-cluster';
 export { MemoryNetwork, type MessageFate, type MessageOnItsWay } from './doubles/memory-network';
 export { MemoryShard } from './doubles/memory-shard';
+
+// MapReduce jobs.
+export {
+  MapReduceClient,
+  runJob,
+  type JobProgress,
+  type JobRequest,
+  type JobState,
+  type JobWorker,
+  type RunOptions,
+  type TaskCounts,
+  type TaskStatus,
+} from './mapreduce';
+export { bundleProgram, type ProgramBundle } from './mapreduce-bundle';
