@@ -1,5 +1,11 @@
 import { NodeDirectory, Registration, TimestampOracle, type Coordination } from '@synod/coordination';
-import { oracleProtocol, serveRequests, type TimestampRequest, type TimestampResponse } from '@synod/protocols';
+import {
+  oracleProtocol,
+  RequestStream,
+  serveRequests,
+  type TimestampRequest,
+  type TimestampResponse,
+} from '@synod/protocols';
 import {
   peerProtocol,
   ReplicaHost,
@@ -31,6 +37,7 @@ const STORE_PREFIX = Buffer.from([1]);
 const TIMESTAMPS_INFLIGHT_MAX = 16_384;
 /** How long a stopping node tries to take itself off the list of nodes; its lease does it otherwise. */
 const FAREWELL_US = 1_000_000;
+const FORWARDED_TIMESTAMP_US = 5_000_000;
 
 export interface ConsensusNodeOptions {
   readonly nodeId: NodeId;
@@ -68,6 +75,9 @@ export interface ConsensusNodeOptions {
 export class ConsensusNode {
   private readonly registration: Registration;
   private readonly directory: NodeDirectory;
+  private readonly oracleProtocol = oracleProtocol();
+  /** To the member that held the oracle last, for requests that arrive here. */
+  private oracleStream: RequestStream<TimestampRequest, TimestampResponse> | undefined;
 
   private constructor(
     private readonly options: ConsensusNodeOptions,
@@ -140,6 +150,10 @@ export class ConsensusNode {
     return this.options.nodeId;
   }
 
+  get ports(): { readonly timers: Timers; readonly random: Random } {
+    return this.options.ports;
+  }
+
   /** Where clients reach a member, if it is known to run. */
   clientAddress(member: NodeId): string | undefined {
     return this.directory.find('consensus', member)?.address;
@@ -150,6 +164,23 @@ export class ConsensusNode {
     return this.options.founders.find(({ nodeId }) => nodeId === member)?.address;
   }
 
+  /**
+   * One timestamp, from whichever member holds the oracle: for clients that do not find it themselves.
+   * @throws {SynodError} as the oracle
+   */
+  async timestamp(): Promise<bigint> {
+    try {
+      return (await this.timestamps({ kind: 'timestamps', count: 1 })).first;
+    } catch (error) {
+      if (!(error instanceof SynodError) || error.details.hint === undefined) throw error;
+      const answer = await this.streamTo(error.details.hint).request(
+        { kind: 'timestamps', count: 1 },
+        { timeoutUs: FORWARDED_TIMESTAMP_US },
+      );
+      return answer.first;
+    }
+  }
+
   /** Stops speaking for the cluster, then hearing, then closes the log. The store stays open: it belongs to the caller. */
   async stop(): Promise<void> {
     const gaveUp = new Promise<void>((resolve) => this.options.ports.timers.after(FAREWELL_US, resolve));
@@ -157,6 +188,7 @@ export class ConsensusNode {
     this.directory.close();
     if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination);
     this.oracle.stop();
+    this.oracleStream?.close();
     this.host.stop();
     this.links.close();
     this.foundingRound.stop();
@@ -166,14 +198,14 @@ export class ConsensusNode {
   private serve(): void {
     const { clientTransport, ports } = this.options;
     this.links.serve(this.host.desk);
-    serveRequests(clientTransport, oracleProtocol(), (request) => this.timestamps(request), {
+    serveRequests(clientTransport, this.oracleProtocol, (request) => this.timestamps(request), {
       inflightMax: TIMESTAMPS_INFLIGHT_MAX,
       failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
     });
     this.registration.start();
   }
 
-  private async timestamps({ count }: TimestampRequest): Promise<TimestampResponse> {
+  private async timestamps({ count }: TimestampRequest): Promise<TimestampResponse & { readonly kind: 'timestamps' }> {
     try {
       return { kind: 'timestamps', ...(await this.oracle.timestamps(count)) };
     } catch (error) {
@@ -181,8 +213,17 @@ export class ConsensusNode {
     }
   }
 
+  private streamTo(address: string): RequestStream<TimestampRequest, TimestampResponse> {
+    if (this.oracleStream?.address !== address) {
+      this.oracleStream?.close();
+      const ports = { ...this.options.ports, transport: this.options.clientTransport };
+      this.oracleStream = new RequestStream<TimestampRequest, TimestampResponse>(ports, this.oracleProtocol, address);
+    }
+    return this.oracleStream;
+  }
+
   /** Adds where to go instead to a refusal of the oracle. */
-  withHint(error: unknown): unknown {
+  private withHint(error: unknown): unknown {
     if (!(error instanceof SynodError) || error.kind !== 'not-leader') return error;
     const { leader } = this.host.group.status();
     const hint = leader === undefined || leader === this.nodeId ? undefined : this.clientAddress(leader);

@@ -59,7 +59,9 @@ class Bench extends StateBench {
   lines(): string[] {
     return this.sent.splice(0).map(({ watchId, revision, events, ...rest }) => {
       const flags = Object.entries(rest).map(([name, value]) => (value === true ? name : `${name}=${String(value)}`));
-      return [`#${watchId}@${revision}`, ...flags, ...(events ?? []).map(({ entry }) => entry.key.toString())].join(' ');
+      return [`#${watchId}@${revision}`, ...flags, ...(events ?? []).map(({ entry }) => entry.key.toString())].join(
+        ' ',
+      );
     });
   }
 }
@@ -182,7 +184,12 @@ it('splits what is too large for one response, if the client can put it together
   await bench.create('a', { ...everything, fragment: true });
   await bench.create('a', everything);
   const large = 'x'.repeat(1_000_000);
-  bench.apply(txn([], ['a', 'b', 'c'].map((key) => put(key, large))));
+  bench.apply(
+    txn(
+      [],
+      ['a', 'b', 'c'].map((key) => put(key, large)),
+    ),
+  );
   expect(bench.lines().slice(2)).toEqual(['#0@2 fragment a b', '#0@2 c', '#1@2 a b c']);
 });
 

@@ -1,0 +1,56 @@
+import { StatusError, status, type ServiceHandlers } from '@synod/rpc';
+import { deleteRangeRequest, type LeaseId } from '../state/requests';
+import { PlaceLost, Succession, type Place } from '../succession';
+import { identityOf, type ServedMember } from './member';
+
+/** Of the lease that a lock gets whose caller brought none. (etcd: the default of its sessions.) */
+export const SESSION_TTL_SECONDS = 60n;
+
+const POINT = Buffer.alloc(0);
+
+/**
+ * Locks by name. The key that Lock returns is the ownership: it goes with its lease, and its create revision, which grows with every
+ * owner, is what to hand to a third party that must refuse an owner of the past.
+ */
+export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Lock'> {
+  const { header, host } = member;
+  return {
+    Lock: ({ name, lease }, context) =>
+      member.answer(context, async () => {
+        const identity = identityOf(context);
+        const queue = new Succession(host, Buffer.concat([name, Buffer.from('/')]), identity);
+        const place = await queue.enlist(await sessionLease(member, BigInt(lease)), POINT);
+        try {
+          const revision = await queue.waitForTurn(place, context.signal);
+          return { header: header(revision), key: place.key };
+        } catch (error) {
+          // A waiter that is gone must not become the owner later.
+          await leave(member, place);
+          throw error instanceof PlaceLost ? new StatusError(status.UNKNOWN, 'mutex: session is expired') : error;
+        }
+      }),
+    Unlock: ({ key }, context) =>
+      member.answer(context, async () => {
+        const { revision } = await host.deleteRange(deleteRangeRequest(key, POINT), identityOf(context));
+        return { header: header(revision) };
+      }),
+  };
+}
+
+/** The caller's lease, or a new one. */
+export async function sessionLease({ host }: ServedMember, lease: LeaseId): Promise<LeaseId> {
+  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS)).id;
+}
+
+/** Gives a place up, if it still is the same one. */
+export async function leave({ host }: ServedMember, { key, createRevision }: Place): Promise<void> {
+  await host.txn(
+    {
+      kind: 'txn',
+      compare: [{ key, rangeEnd: POINT, target: 'create', result: 'equal', operand: createRevision }],
+      success: [deleteRangeRequest(key, POINT)],
+      failure: [],
+    },
+    'service',
+  );
+}

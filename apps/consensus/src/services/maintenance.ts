@@ -1,0 +1,46 @@
+import type { ServiceHandlers } from '@synod/rpc';
+import { EtcdError } from '../state/errors';
+import { unimplemented, type ServedMember } from './member';
+
+/** The etcd release whose API this is; clients switch features by it. */
+export const ETCD_API_VERSION = '3.6.0';
+
+/** @param storeBytes size of the node's store on disk */
+export function maintenanceService(
+  member: ServedMember,
+  storeBytes: () => Promise<number>,
+): ServiceHandlers<'etcdserverpb.Maintenance'> {
+  const { header, host } = member;
+  return {
+    Status: (_, context) =>
+      member.answer(context, async () => {
+        const { leader, promised, chosenThrough, appliedThrough } = host.group.status();
+        const dbSize = String(await storeBytes());
+        return {
+          header: header(),
+          version: ETCD_API_VERSION,
+          storageVersion: ETCD_API_VERSION,
+          dbSize,
+          dbSizeInUse: dbSize,
+          leader: leader === undefined ? '0' : member.numberOf(leader).toString(),
+          raftIndex: String(chosenThrough),
+          raftAppliedIndex: String(appliedThrough),
+          raftTerm: String(promised.round),
+          errors: leader === undefined ? [new EtcdError('no-leader').message] : [],
+          isLearner: false,
+        };
+      }),
+    Alarm: ({ action }, context) =>
+      member.answer(context, () => {
+        if (action === 'ACTIVATE') unimplemented('alarms cannot be set by hand in this release')();
+        // None is ever raised here, so there is none to list or to end.
+        return { header: header(), alarms: [] };
+      }),
+    Defragment: unimplemented('the store uses its freed pages again by itself: there is nothing to defragment'),
+    Hash: unimplemented('hashes of the store are not offered in this release'),
+    HashKV: unimplemented('hashes of the store are not offered in this release'),
+    Snapshot: unimplemented('snapshots are not offered in this release; stop a node and copy its data folder'),
+    MoveLeader: unimplemented('leadership cannot be moved by hand in this release; the members elect one of them'),
+    Downgrade: unimplemented('a downgrade is a matter of starting the older release; see the changelog'),
+  };
+}

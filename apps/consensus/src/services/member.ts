@@ -1,0 +1,68 @@
+import type { etcdserverpb } from '@synod/contracts';
+import { StatusError, status, type CallContext } from '@synod/rpc';
+import { SynodError } from '@synod/runtime';
+import type { CoordinationHost } from '../coordination-host';
+import { clusterNumber, memberNumber } from '../member-ids';
+import type { ConsensusNode } from '../node';
+import { EtcdError } from '../state/errors';
+import type { Identity } from '../state/request-check';
+import type { Revision } from '../state/requests';
+
+/** The member behind the services, and what all of them say and ask alike. */
+export class ServedMember {
+  readonly clusterNumber: bigint;
+  readonly number: bigint;
+
+  constructor(readonly node: ConsensusNode) {
+    const { clusterId } = node.founding;
+    this.clusterNumber = clusterNumber(clusterId);
+    this.number = memberNumber(clusterId, node.nodeId);
+  }
+
+  get host(): CoordinationHost {
+    return this.node.host;
+  }
+
+  numberOf(nodeId: string): bigint {
+    return memberNumber(this.node.founding.clusterId, nodeId);
+  }
+
+  /** Of every response: who answers, and at which revision of the store; by default the present one here. */
+  readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader => ({
+    clusterId: this.clusterNumber.toString(),
+    memberId: this.number.toString(),
+    revision: revision.toString(),
+    raftTerm: this.host.group.status().promised.round.toString(),
+  });
+
+  /** Runs a call; what it refuses is answered with etcd's status and text. */
+  async answer<T>(context: CallContext, work: () => Promise<T> | T): Promise<T> {
+    try {
+      if (wantsLeader(context) && !this.host.hasLeader) throw new EtcdError('no-leader');
+      return await work();
+    } catch (error) {
+      throw asStatus(error);
+    }
+  }
+}
+
+/** Clients that must not talk to a member cut off from the others say so. */
+export function wantsLeader(context: CallContext): boolean {
+  return context.metadata('hasleader') === 'true';
+}
+
+/** Writes under the reserved prefix are for services. Without TLS this is a label against accidents, not a lock. */
+export function identityOf(context: CallContext): Identity {
+  return context.metadata('synod-identity') === 'service' ? 'service' : 'client';
+}
+
+export function asStatus(error: unknown): unknown {
+  return error instanceof EtcdError ? new StatusError(status[error.status], error.message) : error;
+}
+
+/** For methods of the contract that this release does not have. */
+export function unimplemented(what: string): () => never {
+  return () => {
+    throw new SynodError('unimplemented', what);
+  };
+}

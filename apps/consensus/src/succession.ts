@@ -1,0 +1,135 @@
+import type { CoordinationHost } from './coordination-host';
+import { putRequest, rangeRequest, type KeyValue, type LeaseId, type Revision } from './state/requests';
+import type { Identity } from './state/request-check';
+import { prefixRangeEnd, spanOf, type Span } from './state/span';
+
+const POINT = Buffer.alloc(0);
+
+/** A place in a queue: the key that marks it, and the revision that says how far ahead it is. */
+export interface Place {
+  readonly key: Buffer;
+  readonly createRevision: Revision;
+  /** Of the answer that gave it. */
+  readonly revision: Revision;
+}
+
+/** The place was given up while its owner waited: the lease ended, or the key was deleted. */
+export class PlaceLost extends Error {
+  constructor(key: Buffer) {
+    super(`the session of ${key.toString()} has ended`);
+    this.name = 'PlaceLost';
+  }
+}
+
+/**
+ * Queues under a prefix, one key per waiting lease: whose key was created first owns what the prefix stands for. Locks and elections are
+ * both that. Everyone waits for the one just ahead, so that one release wakes one waiter.
+ * Source: etcd's client/v3/concurrency (mutex.go, election.go, key.go), after Burrows, "The Chubby Lock Service" (OSDI 2006), §2.4:
+ * the create revision is the sequencer with which an owner can be fenced off.
+ */
+export class Succession {
+  constructor(
+    private readonly host: CoordinationHost,
+    /** With its closing slash. */
+    private readonly prefix: Buffer,
+    private readonly identity: Identity,
+  ) {}
+
+  /** Takes a place for a lease, or finds the one it has. */
+  async enlist(lease: LeaseId, value: Buffer): Promise<Place & { readonly present: KeyValue | undefined }> {
+    const key = Buffer.concat([this.prefix, Buffer.from(BigInt.asUintN(64, lease).toString(16))]);
+    const result = await this.host.txn(
+      {
+        kind: 'txn',
+        compare: [{ key, rangeEnd: POINT, target: 'create', result: 'equal', operand: 0n }],
+        success: [putRequest(key, value, { lease })],
+        failure: [rangeRequest(key, POINT)],
+      },
+      this.identity,
+    );
+    const response = result.responses[0];
+    const present = response?.kind === 'range' ? response.entries[0] : undefined;
+    return { key, createRevision: present?.createRevision ?? result.revision, revision: result.revision, present };
+  }
+
+  /**
+   * Waits until nobody is ahead of a place.
+   * @returns the revision at which that was so
+   * @throws {PlaceLost} if the place itself is gone
+   */
+  async waitForTurn(place: Place, signal: AbortSignal): Promise<Revision> {
+    for (;;) {
+      signal.throwIfAborted();
+      const ahead = await this.lastBefore(place);
+      if (ahead.entry === undefined) break;
+      await this.changed(ahead.entry.key, ahead.revision + 1n, signal, (type) => type === 'delete');
+    }
+    // The lease may have ended meanwhile: an owner that is none would never be waited for.
+    const own = await this.host.range(rangeRequest(place.key, POINT));
+    if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
+    return own.revision;
+  }
+
+  /** Whose key was created first. */
+  async owner(): Promise<{ readonly entry: KeyValue | undefined; readonly revision: Revision }> {
+    const result = await this.host.range(
+      rangeRequest(this.prefix, prefixRangeEnd(this.prefix), { sortTarget: 'create', sortOrder: 'ascend', limit: 1n }),
+    );
+    return { entry: result.entries[0], revision: result.revision };
+  }
+
+  /** Resolves at the first change of a key at `fromRevision` or later that counts; at once if that can no longer be told. */
+  changed(
+    key: Buffer,
+    fromRevision: Revision,
+    signal: AbortSignal,
+    counts: (type: 'put' | 'delete') => boolean,
+  ): Promise<void> {
+    return this.event(spanOf(key, POINT), fromRevision, signal, counts);
+  }
+
+  /** Resolves when someone takes a place at `fromRevision` or later. */
+  enlisted(fromRevision: Revision, signal: AbortSignal): Promise<void> {
+    return this.event(spanOf(this.prefix, prefixRangeEnd(this.prefix)), fromRevision, signal, (type) => type === 'put');
+  }
+
+  private event(
+    span: Span,
+    startRevision: Revision,
+    signal: AbortSignal,
+    counts: (type: 'put' | 'delete') => boolean,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void): void => {
+        watch.cancel();
+        signal.removeEventListener('abort', abort);
+        settle();
+      };
+      const abort = (): void => done(() => reject(signal.reason as Error));
+      const watch = this.host.watches.watch(
+        { span, startRevision, withoutPuts: false, withoutDeletes: false, previous: false },
+        {
+          deliver: (events) => {
+            if (events.some(({ type }) => counts(type))) done(resolve);
+            return true;
+          },
+          compacted: () => done(resolve),
+        },
+      );
+      signal.addEventListener('abort', abort);
+      if (signal.aborted) abort();
+    });
+  }
+
+  private async lastBefore(place: Place): Promise<{ entry: KeyValue | undefined; revision: Revision }> {
+    const result = await this.host.range(
+      rangeRequest(this.prefix, prefixRangeEnd(this.prefix), {
+        sortTarget: 'create',
+        sortOrder: 'descend',
+        limit: 1n,
+        maxCreateRevision: place.createRevision - 1n,
+      }),
+    );
+    return { entry: result.entries[0], revision: result.revision };
+  }
+}
