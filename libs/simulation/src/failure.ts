@@ -35,3 +35,8 @@ export function invariantOf(error: unknown): string {
 function textOf(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
+
+/** Anything can be thrown; only errors are worth passing on. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

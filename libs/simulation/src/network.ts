@@ -40,14 +40,14 @@ export class Network {
   port(inc: Incarnation): Transport {
     return {
       connect: <Up, Down>(protocol: Protocol<Up, Down>, address: string, handler: ConnectionHandler<Down>) => {
-        return this.connect(inc, protocol as unknown as AnyProtocol, address, handler as ConnectionHandler<unknown>);
+        return this.connect(inc, protocol, address, handler);
       },
       serve: <Up, Down>(
         protocol: Protocol<Up, Down>,
         accept: (connection: Connection<Down>) => ConnectionHandler<Up>,
       ) => {
         const served = this.servers.get(inc) ?? new Map<string, Accept>();
-        served.set(protocol.name, accept as unknown as Accept);
+        served.set(protocol.name, accept);
         this.servers.set(inc, served);
       },
     };

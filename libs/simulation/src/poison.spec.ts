@@ -45,14 +45,14 @@ describe('inside a running world', () => {
 });
 
 it('gives everything back after a run, failed or not', async () => {
-  const before = [Date, Math.random, performance.now, setTimeout, setImmediate, timers.setTimeout, crypto.randomBytes]; // eslint-disable-line @typescript-eslint/unbound-method
+  const before = [Date, Math.random, performance.now, setTimeout, setImmediate, timers.setTimeout, crypto.randomBytes];
   const world = new World({ seed: 1 });
   world.after(1, () => {
     throw new Error('broken');
   });
   await expect(world.run(10)).rejects.toThrow('broken');
   await new World({ seed: 1 }).run(10);
-  const after = [Date, Math.random, performance.now, setTimeout, setImmediate, timers.setTimeout, crypto.randomBytes]; // eslint-disable-line @typescript-eslint/unbound-method
+  const after = [Date, Math.random, performance.now, setTimeout, setImmediate, timers.setTimeout, crypto.randomBytes];
   expect(after).toEqual(before);
   expect(Date.now()).toBeGreaterThan(1_700_000_000_000);
 });

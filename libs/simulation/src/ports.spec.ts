@@ -56,13 +56,13 @@ async function throughLives<P extends Disk | Store>(
       });
     });
   let over = false;
-  let failure: unknown;
+  let failure: Error | undefined;
   world.after(0, () => {
     void (async () => {
       try {
         await scenario({ disk: await boot(), powerCut: boot });
       } catch (error) {
-        failure = error;
+        failure = error as Error;
       }
       over = true;
     })();

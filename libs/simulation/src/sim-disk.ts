@@ -1,6 +1,7 @@
 import { compareBytes, diskFolderParts, diskNameParts, type Disk, type DiskFile } from '@synod/runtime';
 import type { Draws } from './draw';
 import type { Owner } from './event-heap';
+import { asError } from './failure';
 import { SimFile, type Mood } from './sim-file';
 import { Folder, FolderTree } from './sim-folders';
 import type { CrashKind, Incarnation } from './sim-node';
@@ -82,7 +83,7 @@ export class SimDisk {
           const result = effect();
           inc.deliver(() => resolve(result));
         } catch (error) {
-          inc.deliver(() => reject(error as Error));
+          inc.deliver(() => reject(asError(error)));
         }
       });
     });

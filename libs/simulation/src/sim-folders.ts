@@ -1,5 +1,5 @@
 import type { Draws } from './draw';
-import { SimFile, type Mood } from './sim-file';
+import { type SimFile, type Mood } from './sim-file';
 
 export type Entry = SimFile | Folder;
 

@@ -39,7 +39,7 @@ describe('World', () => {
     for (let at = 1; at <= 600; at++) {
       world.after(at, () => {
         void (async () => {
-          for (let link = 0; link < 200; link++) await undefined;
+          for (let link = 0; link < 200; link++) await Promise.resolve();
           seen.push(world.now - at);
         })();
       });
@@ -84,6 +84,11 @@ describe('a seed', () => {
 
   it('gives the same digest in another process', async () => {
     expect(inOtherProcess('chatter', '11')).toBe(await chatter(11));
+  });
+
+  it('gives the same digest when the real event loop never turns, unless a node waited for the real world', () => {
+    expect(inOtherProcess('chatter', '11,frozen')).toBe(inOtherProcess('chatter', '11,turning'));
+    expect(inOtherProcess('leaky', 'frozen')).not.toBe(inOtherProcess('leaky', 'turning'));
   });
 
   it('is not replayed by one that draws a single number more', async () => {

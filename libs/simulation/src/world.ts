@@ -1,7 +1,7 @@
 import { InvariantViolation, invariant } from '@synod/invariant';
 import type { Cancel } from '@synod/runtime';
 import { Draws } from './draw';
-import { drive } from './driver';
+import { drive, type Drain } from './driver';
 import { EventHeap, type Owner } from './event-heap';
 import { ProcessGone, SeedFailure, invariantOf } from './failure';
 import { Network } from './network';
@@ -24,6 +24,8 @@ export interface WorldOptions {
   readonly eventsPerSecondMax?: number;
   /** False lets nodes read the real clock and real chance: only for measuring what the traps cost. */
   readonly traps?: boolean;
+  /** `frozen` only to compare digests with a run of the default, `turning`: they differ if a node waits for the real world. */
+  readonly drain?: Drain;
 }
 
 /** Whose events belong to no node: the nemesis, the network, whoever tests. */
@@ -154,6 +156,7 @@ export class World {
     let held = typeof until === 'number';
     try {
       await drive(
+        this.options.drain ?? 'turning',
         () => {
           this.endTurn();
           if (this.failed !== undefined) throw this.failed;

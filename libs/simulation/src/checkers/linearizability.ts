@@ -26,7 +26,8 @@ interface Configuration {
  * Whether a history has a linearization: an order that the model allows and in which nothing comes before what had ended before it
  * began (Herlihy & Wing, "Linearizability", TOPLAS 1990). Searches breadth-first and just in time (Lowe, "Testing for
  * linearizability", 2017): all possible pasts are carried along, and an operation is placed only when some return forces it.
- * A read that fits is placed at once, because it closes no way. Linear in the length, exponential in the overlap.
+ * A read that fits is placed at once, because it closes no way. Linear in the length, exponential in the overlap of known operations;
+ * unknown ones, which stay open for ever, are taken only where a state cannot be had with fewer of them.
  */
 export function checkLinearizable<I, O>(
   operations: readonly Operation<I, O>[],
@@ -63,8 +64,11 @@ function timeline<I, O>(operations: readonly Operation<I, O>[]): Moment<I, O>[] 
 
 class Search<I, O> {
   private configurations: Configuration[];
-  /** Called and not yet returned, by slot. */
+  /** Called and not yet returned, by slot. Unknown operations never return. */
   private readonly open: (Operation<I, O> | undefined)[] = [];
+  /** The slots of unknown operations, and which of these do the same thing. */
+  private unknown = 0n;
+  private readonly sameAs = new Map<string, number[]>();
   private steps = 0;
 
   constructor(
@@ -76,33 +80,39 @@ class Search<I, O> {
 
   call(operation: Operation<I, O>): void {
     const free = this.open.indexOf(undefined);
-    if (free === -1) this.open.push(operation);
-    else this.open[free] = operation;
+    const slot = free === -1 ? this.open.length : free;
+    this.open[slot] = operation;
+    if (operation.outcome.type !== 'info') return;
+    this.unknown |= bitOf(slot);
+    const deed = JSON.stringify(operation.input);
+    this.sameAs.set(deed, [...(this.sameAs.get(deed) ?? []), slot]);
   }
 
   /** Keeps the pasts in which the operation can have happened by now. False if there are none, or too many to try. */
   return(operation: Operation<I, O>): boolean {
     const slot = this.open.indexOf(operation);
-    const bit = 1n << BigInt(slot);
-    const kept = new Map<string, Configuration>();
-    const seen = new Set<string>();
-    const work = this.configurations;
-    for (let next = work.pop(); next !== undefined; next = work.pop()) {
-      if (this.steps > this.stepsMax) return false;
-      if ((next.taken & bit) !== 0n) {
-        const without = { state: next.state, taken: next.taken & ~bit };
-        kept.set(keyOf(without), without);
-        continue;
+    const kept = new Frontier(this.unknown);
+    const seen = new Frontier(this.unknown);
+    for (const configuration of this.configurations) seen.add(configuration);
+    // By the number of unknown operations taken, so that a past that needs fewer is known before those that it makes superfluous.
+    for (let level = this.configurations; level.length > 0;) {
+      const dearer: Configuration[] = [];
+      for (let next = level.pop(); next !== undefined; next = level.pop()) {
+        if (this.steps > this.stepsMax) return false;
+        if ((next.taken & bitOf(slot)) !== 0n) {
+          kept.add({ state: next.state, taken: next.taken & ~bitOf(slot) });
+          continue;
+        }
+        for (const following of this.followers(next)) {
+          if (!seen.add(following)) continue;
+          const costs = (following.taken & this.unknown) !== (next.taken & this.unknown);
+          (costs ? dearer : level).push(following);
+        }
       }
-      for (const following of this.followers(next)) {
-        const key = keyOf(following);
-        if (seen.has(key)) continue;
-        seen.add(key);
-        work.push(following);
-      }
+      level = dearer;
     }
     this.open[slot] = undefined;
-    this.configurations = [...kept.values()];
+    this.configurations = kept.all();
     return this.configurations.length > 0;
   }
 
@@ -119,21 +129,64 @@ class Search<I, O> {
   private followers({ state, taken }: Configuration): Configuration[] {
     const ways: Configuration[] = [];
     for (const [slot, operation] of this.open.entries()) {
-      const bit = 1n << BigInt(slot);
-      if (operation === undefined || (taken & bit) !== 0n) continue;
-      this.steps++;
+      if (operation === undefined || (taken & bitOf(slot)) !== 0n || this.hasTwin(slot, taken)) continue;
       const { input, outcome } = operation;
       const output = outcome.type === 'ok' ? outcome.output : undefined;
+      // Nothing hangs on a read without an answer.
+      if (outcome.type === 'info' && this.model.readOnly(input, undefined)) continue;
+      this.steps++;
       const after = this.model.step(state, input, output);
       if (after === undefined) continue;
-      const way = { state: after, taken: taken | bit };
+      const way = { state: after, taken: taken | bitOf(slot) };
       if (this.model.readOnly(input, output)) return [way];
       ways.push(way);
     }
     return ways;
   }
+
+  /** Unknown operations that do the same are interchangeable, since none has an end: the first one free stands for all. */
+  private hasTwin(slot: number, taken: bigint): boolean {
+    if ((this.unknown & bitOf(slot)) === 0n) return false;
+    const twins = this.sameAs.get(JSON.stringify(this.open[slot]?.input)) ?? [];
+    return twins.find((twin) => (taken & bitOf(twin)) === 0n) !== slot;
+  }
 }
 
-function keyOf({ state, taken }: Configuration): string {
-  return `${taken.toString(36)} ${state}`;
+/**
+ * Configurations without the superfluous ones: of two with the same state and the same known operations taken, one that took a subset
+ * of the other's unknown operations can do whatever the other can.
+ */
+class Frontier {
+  private readonly cheapest = new Map<
+    string,
+    { readonly state: string; readonly known: bigint; readonly prices: bigint[] }
+  >();
+
+  constructor(private readonly unknown: bigint) {}
+
+  /** False if it is superfluous. */
+  add({ state, taken }: Configuration): boolean {
+    const known = taken & ~this.unknown;
+    const price = taken & this.unknown;
+    const key = `${known.toString(36)} ${state}`;
+    const entry = this.cheapest.get(key);
+    if (entry === undefined) {
+      this.cheapest.set(key, { state, known, prices: [price] });
+      return true;
+    }
+    if (entry.prices.some((other) => (other & price) === other)) return false;
+    const kept = entry.prices.filter((other) => (other & price) !== price);
+    this.cheapest.set(key, { state, known, prices: [...kept, price] });
+    return true;
+  }
+
+  all(): Configuration[] {
+    return [...this.cheapest.values()].flatMap(({ state, known, prices }) => {
+      return prices.map((price) => ({ state, taken: known | price }));
+    });
+  }
+}
+
+function bitOf(slot: number): bigint {
+  return 1n << BigInt(slot);
 }

@@ -1,5 +1,6 @@
 import type { Codec, Protocol } from '@synod/runtime';
 import { drawFaultPlan } from '../draw-plan';
+import type { Drain } from '../driver';
 import { Nemesis } from '../nemesis';
 import type { NodePorts } from '../sim-node';
 import { World } from '../world';
@@ -17,9 +18,12 @@ const HOPS_MAX = 40;
 const NAMES = ['a', 'b', 'c'];
 
 /** A small cluster that uses every port under a drawn fault plan for two virtual seconds: the digest of its trace. */
-export async function chatter(seed: number, options: { readonly extraDraw?: boolean } = {}): Promise<string> {
+export async function chatter(
+  seed: number,
+  options: { readonly extraDraw?: boolean; readonly drain?: Drain } = {},
+): Promise<string> {
   const plan = drawFaultPlan(seed, { servers: NAMES, horizonUs: 1_500_000, datagramProtocols: [gossip.name] });
-  const world = new World({ seed, shape: plan.shape });
+  const world = new World({ seed, shape: plan.shape, drain: options.drain ?? 'turning' });
   for (const name of NAMES) world.addNode(name, (ports) => gossiper(name, ports, options.extraDraw === true)).start();
   new Nemesis(world, plan).start();
   await world.run(2_000_000);
@@ -55,6 +59,8 @@ async function gossiper(name: string, ports: NodePorts, extraDraw: boolean): Pro
   dial();
 }
 
-export function main(seed: string): Promise<string> {
-  return chatter(Number(seed));
+/** @param argument `SEED` or `SEED,DRAIN` */
+export function main(argument: string): Promise<string> {
+  const [seed, drain] = argument.split(',');
+  return chatter(Number(seed), drain === undefined ? {} : { drain: drain as Drain });
 }

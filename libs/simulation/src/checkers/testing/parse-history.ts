@@ -42,7 +42,7 @@ const valueOf = (word: string | undefined): { readonly value?: string } =>
 /** `write KEY VALUE`, `read KEY VALUE|-`, `delete KEY`, `cas KEY EXPECTED|- VALUE|- yes|no`. */
 export function registerHistory(text: string): RegisterOperation[] {
   return parse<RegisterInput, RegisterOutput>(text, (words) => {
-    const [f, key = '', first, second, swapped] = words.split(' ');
+    const [f = '', key = '', first, second, swapped] = words.split(' ');
     switch (f) {
       case 'write':
         return { input: { f, key, value: first ?? '' }, output: {} };
