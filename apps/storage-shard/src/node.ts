@@ -74,8 +74,8 @@ export interface StorageNodeOptions {
 }
 
 /**
- * A storage node: hosts the replicas of the shards that are placed on it, and serves those that it leads. Written against ports alone,
- * so that the simulation runs it unchanged.
+ * A storage node: hosts the replicas of the shards that are placed on it, and serves those that it leads. Takes requests as soon as it is
+ * made. Written against ports alone, so that the simulation runs it unchanged.
  */
 export class StorageNode {
   readonly routing: Routing;
@@ -87,6 +87,7 @@ export class StorageNode {
   private readonly local: LocalFirstRouter;
   private replicas: ReplicaHost | undefined;
   private cancels: Cancel[] = [];
+  private hosting = false;
   private stopped = false;
 
   constructor(private readonly options: StorageNodeOptions) {
@@ -99,15 +100,18 @@ export class StorageNode {
     this.local = new LocalFirstRouter(this.hosts, this.router);
     const self = { service: 'storage-shard', nodeId, incarnation, ...advertised } as const;
     this.registration = new Registration({ ...ports, coordination }, self);
+    serveRequests(options.clientTransport, storageProtocol(), (request) => this.handle(request), {
+      inflightMax: REQUESTS_INFLIGHT_MAX,
+      failed: (error) => ports.log.error('a storage request failed', { error: String(error) }),
+    });
   }
 
   /**
-   * Takes requests from now on; answers them as soon as the shards are there. A node that has met its cluster resumes what its log holds;
-   * a blank one offers itself, and waits until the planner has placed shards on it.
+   * Resolves once the shards are there. A node that has met its cluster resumes what its log holds; a blank one offers itself, and waits
+   * until the planner has placed shards on it.
    * @throws {SynodError} `failed-precondition` if this data folder must not take part; `corrupt`
    */
   async start(): Promise<void> {
-    this.serve();
     const { clusterId } = this.options;
     // What the log holds is said before anything is founded anew: it forbids that.
     if (clusterId !== undefined) this.replicas = await this.openReplicas(clusterId);
@@ -115,8 +119,10 @@ export class StorageNode {
     this.registration.start();
     const founded = await this.meetCluster();
     this.replicas ??= await this.openReplicas(founded.cluster.clusterId);
+    if (this.stopped) return this.replicas.stop();
     this.host(founded);
     this.replicas.start();
+    this.hosting = true;
     this.followPeers(this.replicas);
     this.registration.update({ heldShards: this.hosts.size });
     this.sweepAfter(SWEEP_US);
@@ -128,7 +134,7 @@ export class StorageNode {
 
   /** Why this node cannot do its work now, or undefined if it can. */
   get obstacle(): string | undefined {
-    if (this.replicas === undefined) return 'waiting for the cluster to be founded';
+    if (!this.hosting) return 'waiting to learn which shards are placed here';
     const leaderless = this.statuses().filter(({ status }) => status.leader === undefined);
     return leaderless.length === 0 ? undefined : `${leaderless.length} of ${this.hosts.size} shards have no leader`;
   }
@@ -171,14 +177,6 @@ export class StorageNode {
       .find((address) => address !== this.options.advertised.address);
     const message = `shard ${request.shard} is not held by ${this.nodeId}`;
     throw new SynodError('not-leader', message, hint === undefined ? {} : { hint });
-  }
-
-  private serve(): void {
-    const { clientTransport, ports } = this.options;
-    serveRequests(clientTransport, storageProtocol(), (request) => this.handle(request), {
-      inflightMax: REQUESTS_INFLIGHT_MAX,
-      failed: (error) => ports.log.error('a storage request failed', { error: String(error) }),
-    });
   }
 
   private openReplicas(clusterId: string): Promise<ReplicaHost> {
