@@ -59,5 +59,5 @@ function createDefinition(name: string): Record<string, MethodDefinition<Message
 
 function codecOf(type: { readonly fullName: string } | null): MessageCodec<unknown, unknown> {
   if (type === null) throw new Error('a method of the schema has a type that is not in it');
-  return messageCodec(type.fullName.slice(1) as keyof MessageTypes) as MessageCodec<unknown, unknown>;
+  return messageCodec(type.fullName.slice(1) as keyof MessageTypes);
 }

@@ -8,7 +8,7 @@ export interface Address {
   readonly port: number;
 }
 
-const BRACKETED = /^\[([0-9a-fA-F:.%]+)\]:(\d{1,5})$/;
+const BRACKETED = /^\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]:(\d{1,5})$/;
 const PLAIN = /^([A-Za-z0-9._-]+):(\d{1,5})$/;
 
 /**

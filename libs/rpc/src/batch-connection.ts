@@ -6,7 +6,7 @@ import { OutgoingQueue, type ByteSink } from './outgoing-queue';
 export interface BatchStream extends ByteSink {
   /** Ends it once all that was written has left. */
   end(): void;
-  /** Ends it now, for a reason that is worth a log line. */
+  /** Ends it now, for a reason that the other end is told and that is worth a log line. */
   breakOff(reason: string): void;
   batchSent(messages: number, bytes: number): void;
   batchReceived(messages: number, bytes: number): void;
@@ -45,8 +45,9 @@ export class BatchConnection<Out, In> implements Connection<Out> {
 
   close(): void {
     if (!this.open) return;
-    this.flush();
+    const rest = this.outbox;
     this.finish();
+    if (rest.length > 0) this.guarded(() => this.write(rest));
     this.stream.end();
   }
 
@@ -58,7 +59,7 @@ export class BatchConnection<Out, In> implements Connection<Out> {
       messages = this.incoming.decode(bytes);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.stream.breakOff(`a batch of ${bytes.length} bytes cannot be decoded: ${reason}`);
+      this.breakOff(`a batch of ${bytes.length} bytes cannot be decoded: ${reason}`);
       return;
     }
     this.stream.batchReceived(messages.length, bytes.length);
@@ -82,7 +83,11 @@ export class BatchConnection<Out, In> implements Connection<Out> {
   private finish(): void {
     this.open = false;
     this.outbox = [];
-    this.queue.close();
+  }
+
+  private breakOff(reason: string): void {
+    this.ended(reason);
+    this.stream.breakOff(reason);
   }
 
   private flush(): void {
@@ -102,7 +107,7 @@ export class BatchConnection<Out, In> implements Connection<Out> {
       return;
     }
     if (encoded.length > messageBytesMax) {
-      this.stream.breakOff(`a message of ${encoded.length} bytes exceeds the bound of ${messageBytesMax}`);
+      this.breakOff(`a message of ${encoded.length} bytes exceeds the bound of ${messageBytesMax}`);
       return;
     }
     this.queue.push(asBuffer(encoded), batch.length);

@@ -115,7 +115,7 @@ export class CallGate {
         const error = new StatusError(status.DEADLINE_EXCEEDED, details);
         context.abort(error);
         reject(error);
-      }, deadlineMsMax);
+      }, deadlineMsMax).unref();
     });
     return Promise.race([working, late]).finally(() => clearTimeout(timer));
   }

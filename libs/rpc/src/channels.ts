@@ -12,6 +12,7 @@ import { SynodError } from '@synod/runtime';
 import { parseAddress } from './address';
 import { callError, type CallKind } from './error-table';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
+import { quietGrpc } from './quiet-grpc';
 import { OutgoingQueue } from './outgoing-queue';
 import { currentTraceId, TRACE_ID_KEY } from './trace';
 
@@ -55,6 +56,7 @@ export class GrpcChannels {
   private readonly clients = new Map<string, Client>();
 
   constructor(limits: Partial<RpcLimits> = {}) {
+    quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...limits };
   }
 
@@ -147,11 +149,8 @@ export class GrpcChannels {
       handler.receive(message);
     });
     call.on('error', (error: ServiceError) => end(callError(error, address, kindOf(options))));
-    call.on('end', () => {
-      // A failure is reported by an error that may come after the end.
-      call.once('status', ({ code }: StatusObject) => {
-        if (code === status.OK) end(undefined);
-      });
+    call.on('status', ({ code }: StatusObject) => {
+      if (code === status.OK) end(undefined);
     });
     return {
       send: (message) => {
@@ -196,6 +195,8 @@ export class GrpcChannels {
         'grpc.dns_min_time_between_resolutions_ms': 1_000,
         // Whether a repeat is harmless is for the caller to know.
         'grpc.enable_retries': 0,
+        // Else it keeps the first MiB of every stream for a retry, and calls written what is only kept.
+        'grpc.per_rpc_retry_buffer_size': 0,
         'grpc.use_local_subchannel_pool': 1,
         'grpc.service_config_disable_resolution': 1,
         'grpc.enable_http_proxy': 0,

@@ -109,10 +109,10 @@ function kindOf(error: StatusObject, idempotent: boolean): ErrorKind {
     case status.DATA_LOSS:
       return 'corrupt';
     case status.UNAVAILABLE:
-      // Not from a Synod server, or it would have told the kind: the connection failed before, during or after the call.
+    case status.CANCELLED:
+      // Not said by a Synod server, or it would have told the kind: the connection failed before, during or after the call.
       return idempotent || NEVER_SENT.test(error.details) ? 'unavailable' : 'outcome-unknown';
     case status.OK:
-    case status.CANCELLED:
     case status.DEADLINE_EXCEEDED:
     case status.UNKNOWN:
     case status.INTERNAL:

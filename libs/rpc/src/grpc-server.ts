@@ -20,6 +20,7 @@ import type {
 } from './handlers';
 import { Health } from './health';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
+import { quietGrpc } from './quiet-grpc';
 import { noObserver, type RpcObserver } from './observer';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
 import { finish, ServedMethod } from './served-method';
@@ -59,6 +60,7 @@ export class GrpcServer {
   private readonly paths = new Set<string>();
 
   constructor(options: GrpcServerOptions) {
+    quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...options.limits };
     this.gate = new CallGate(this.limits, options.log, options.observer ?? noObserver, options.fault);
     this.server = new Server({

@@ -63,7 +63,6 @@ function dial<Up, Down>(
     breakOff: (reason) => {
       log.warn('a stream is broken off', { protocol: name, address, reason });
       call.cancel();
-      setImmediate(() => connection.ended(reason));
     },
     batchSent: (messages, bytes) => observer.batchSent?.(name, messages, bytes),
     batchReceived: (messages, bytes) => observer.batchReceived?.(name, messages, bytes),
@@ -104,7 +103,6 @@ function serve<Up, Down>(
       breakOff: (reason) => {
         log.warn('a stream is broken off', { protocol: name, peer: context.peer, reason });
         reject(new SynodError('invalid-argument', reason));
-        setImmediate(() => connection.ended(reason));
       },
       batchSent: (messages, bytes) => observer.batchSent?.(name, messages, bytes),
       batchReceived: (messages, bytes) => observer.batchReceived?.(name, messages, bytes),

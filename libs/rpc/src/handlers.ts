@@ -11,8 +11,8 @@ export interface ResponseWriter<T> {
 
 /**
  * A handler by the shape of its method. What it throws becomes the status of the call: `SynodError` by the one table, `StatusError` as
- * it stands, anything else INTERNAL. Requests of a stream end, without an error, when the client is done or gone: `context.aborted`
- * tells which. Cancelled server streams are returned at their next `yield`.
+ * it stands, anything else INTERNAL. Requests of a stream end, without an error, when the client is done or gone; if it is gone,
+ * `context.signal` aborts too, though maybe a little later. Cancelled server streams are returned at their next `yield`.
  */
 export type Handler<M extends MethodShape> = M extends { readonly shape: 'unary' }
   ? (request: M['request']['output'], context: CallContext) => Promise<M['response']['input']> | M['response']['input']
