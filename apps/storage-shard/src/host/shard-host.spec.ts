@@ -224,7 +224,7 @@ describe('a scan', () => {
     const page = await bench.ask(scanOf(0, '0/', '00', bench.now(), 2));
     expect(page).toMatchObject({ kind: 'scan', more: true });
     if (page.kind !== 'scan') throw new Error(page.kind);
-    expect(page.rows.map(({ key, value }) => `${key}=${value}`)).toEqual(['0/a=1', '0/c=3']);
+    expect(page.rows.map(({ key, value }) => `${key.toString()}=${value.toString()}`)).toEqual(['0/a=1', '0/c=3']);
     const rest = await bench.ask(scanOf(0, '0/c\0', '', bench.now(), 2));
     expect(rest).toMatchObject({ kind: 'scan', more: false, rows: [{ key: Buffer.from('0/d') }] });
   });

@@ -40,7 +40,7 @@ export class NaiveShard {
   decide(txn: TxnHandle, proposal: Decision): Decision {
     const record = this.record(txn.id);
     const open = record.state === 'none' || (record.state === 'aborted' && record.attempt < proposal.attempt);
-    const decided = open ? proposal : (record as Decision);
+    const decided = open ? proposal : record;
     this.records.set(txn.id, decided);
     if (this.prepared.some(({ work }) => work.attempt.txn.id === txn.id)) this.resolve(txn, decided);
     return decided;
