@@ -63,7 +63,7 @@ export interface ConsensusNodeOptions {
   /** Called once if the log or the store fails: the process must end. */
   readonly failed: (error: unknown) => void;
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
-  readonly onLeadership?: (leads: boolean, coordination: Coordination) => void;
+  readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
   readonly times?: ReplicationTimes;
   readonly observer?: ReplicationObserver;
 }
@@ -186,7 +186,7 @@ export class ConsensusNode {
     const gaveUp = new Promise<void>((resolve) => this.options.ports.timers.after(FAREWELL_US, resolve));
     await Promise.race([this.registration.stop(), gaveUp]);
     this.directory.close();
-    if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination);
+    if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination, this.founding);
     this.oracle.stop();
     this.oracleStream?.close();
     this.host.stop();
@@ -233,6 +233,6 @@ export class ConsensusNode {
   private leadershipChanged(leads: boolean): void {
     if (leads) this.oracle.start();
     else this.oracle.stop();
-    this.options.onLeadership?.(leads, this.coordination);
+    this.options.onLeadership?.(leads, this.coordination, this.founding);
   }
 }

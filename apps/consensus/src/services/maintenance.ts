@@ -8,14 +8,14 @@ export const ETCD_API_VERSION = '3.6.0';
 /** @param storeBytes size of the node's store on disk */
 export function maintenanceService(
   member: ServedMember,
-  storeBytes: () => Promise<number>,
+  storeBytes: () => number,
 ): ServiceHandlers<'etcdserverpb.Maintenance'> {
   const { header, host } = member;
   return {
     Status: (_, context) =>
-      member.answer(context, async () => {
+      member.answer(context, () => {
         const { leader, promised, chosenThrough, appliedThrough } = host.group.status();
-        const dbSize = String(await storeBytes());
+        const dbSize = String(storeBytes());
         return {
           header: header(),
           version: ETCD_API_VERSION,

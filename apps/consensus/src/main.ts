@@ -1,0 +1,98 @@
+import { statSync } from 'node:fs';
+import path from 'node:path';
+import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
+import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { openStore } from '@synod/storage-engine';
+import { ClusterPlanner } from './cluster-planner';
+import { readConfig } from './config';
+import { ConsensusNode } from './node';
+import { exposeNode } from './node-metrics';
+import { QuorumProbe } from './quorum-probe';
+import { addEtcdServices } from './services/etcd-services';
+
+const SERVICE = 'consensus';
+/** Of everything in the data folder. */
+const FORMAT = 1;
+/** Calls in progress get this long when the service stops. */
+const DRAIN_MS = 1_000;
+
+/** A member of the coordination service: one Paxos group behind the etcd v3 API. */
+async function start(end: (error: unknown) => void): Promise<Running> {
+  const config = readConfig({ argv: process.argv.slice(2), env: process.env });
+  const identity = { service: SERVICE, node: config.nodeId };
+  const log = new ServiceLog(identity, config.logLevel);
+  const metrics = new Metrics(identity);
+  const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
+  const ports = {
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    disk: openDisk(data.folder),
+    log,
+    probes: noProbes,
+  };
+
+  // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
+  const channels = new GrpcChannels();
+  const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
+  const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
+  const transport = { channels, log, fault: end, observer: metrics.rpc };
+  const planner = new ClusterPlanner(ports);
+  let probe: QuorumProbe | undefined;
+  const status = new StatusServer(metrics, () =>
+    probe === undefined ? 'waiting for all founders' : probe.serving ? undefined : 'no majority of members answers',
+  );
+  await status.listen(config.httpListen);
+  await peerServer.listen(config.peerListen);
+  const store = await openStore({ folder: path.join(data.folder, 'store') });
+
+  const node = await ConsensusNode.start({
+    nodeId: config.nodeId,
+    incarnation: data.version.incarnation,
+    founders: config.founders,
+    advertised: { address: config.advertise, httpAddress: config.httpListen },
+    ports,
+    store,
+    peerTransport: grpcTransport({ ...transport, server: peerServer }),
+    clientTransport: grpcTransport({ ...transport, server: clientServer }),
+    failed: end,
+    onLeadership: (leads, coordination, { clusterId }) =>
+      leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
+  });
+  await data.join(node.founding.clusterId);
+
+  const storeBytes = (): number => statSync(path.join(data.folder, 'store', 'data.mdb')).size;
+  exposeNode(metrics, node, storeBytes);
+  addEtcdServices(clientServer, node, storeBytes);
+  clientServer.health.set(false);
+  await clientServer.listen(config.listen);
+  log.info('listening', { clients: config.listen, peers: config.peerListen, http: config.httpListen });
+  probe = new QuorumProbe(
+    ports,
+    () => node.host.readBarrier(),
+    (serving) => {
+      clientServer.health.set(serving);
+      if (serving) log.info('ready', { cluster: node.founding.clusterId, clients: config.advertise });
+      else log.warn('not ready: no majority of members answers');
+    },
+  );
+  probe.start();
+
+  return {
+    stop: async () => {
+      probe.stop();
+      // Stop hearing, then stop speaking, then close the log.
+      await clientServer.stop({ drainMs: DRAIN_MS });
+      await node.stop();
+      await peerServer.stop({ drainMs: 0 });
+      channels.close();
+      await status.stop();
+      await store.flush();
+      await store.close();
+      await data.release();
+    },
+  };
+}
+
+void runService(start);
