@@ -45,6 +45,13 @@ export {
   type TimestampRange,
 } from './oracle';
 
+// Over the etcd v3 API: ours, or an etcd cluster's.
+export { EtcdCoordination, type EtcdOptions, type EtcdPorts } from './etcd-client';
+// Over the Transport port, for simulation.
+export { StreamCoordination } from './stream-client';
+export { serveCoordination } from './stream-server';
+export { coordinationProtocol, coordinationWatchProtocol } from './stream-protocol';
+
 // Doubles for specs.
 export { MemoryCoordination, type CallFate, type CallName } from './memory-coordination';
 export { ManualTime } from './manual-time';
