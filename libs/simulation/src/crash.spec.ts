@@ -3,6 +3,9 @@ import { SECTOR_BYTES } from './sim-file';
 import type { CrashKind, NodePorts, SimNode } from './sim-node';
 import { World } from './world';
 
+// Virtual time is bounded where it matters; a busy machine may take its own.
+jest.setTimeout(60_000);
+
 const SEEDS = Array.from({ length: 200 }, (_, seed) => seed);
 
 interface Machine {

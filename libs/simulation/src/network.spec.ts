@@ -4,6 +4,9 @@ import type { SimNode } from './sim-node';
 import { addNoteNode, notes, texts, type NoteHost, type Seen } from './testing/echo';
 import { World } from './world';
 
+// Virtual time is bounded where it matters; a busy machine may take its own.
+jest.setTimeout(60_000);
+
 const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
 const SECOND = 1_000_000;
 

@@ -3,6 +3,9 @@ import { CALM } from './shape';
 import type { NodePorts } from './sim-node';
 import { World } from './world';
 
+// Virtual time is bounded where it matters; a busy machine may take its own.
+jest.setTimeout(60_000);
+
 let seed = 1;
 
 /** Runs a scenario as the host of a node, turning virtual time until it is over. */

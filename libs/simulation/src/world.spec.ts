@@ -5,6 +5,9 @@ import { chatter } from './testing/chatter';
 import { inOtherProcess } from './testing/other-process';
 import { World } from './world';
 
+// Virtual time is bounded where it matters; a busy machine may take its own.
+jest.setTimeout(60_000);
+
 /** Runs `body` as the host of one node and gives what the run ended with. */
 async function failureOf(body: (ports: NodePorts) => unknown): Promise<SeedFailure> {
   const world = new World({ seed: 7 });
