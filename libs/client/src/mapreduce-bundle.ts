@@ -29,6 +29,7 @@ export async function bundleProgram(file: string): Promise<ProgramBundle> {
       // So that errors name lines of the user's file.
       sourcemap: 'inline',
       sourcesContent: false,
+      sourceRoot: `${process.cwd()}/`,
       logLevel: 'silent',
     });
     const [output] = outputFiles;
