@@ -65,6 +65,15 @@ export class CoordinatorNode {
 
   /** Serves, and registers once the cluster is founded. */
   start(): void {
+    this.serve();
+    this.founded().then(
+      () => this.register(),
+      (error: unknown) => this.parts.fault(error),
+    );
+  }
+
+  /** Answers requests. Nobody knows of this node yet. */
+  serve(): void {
     const { transport } = this.parts.ports;
     serveRequests<CoordinatorRequest, CoordinatorResponse>(
       transport,
@@ -72,7 +81,11 @@ export class CoordinatorNode {
       (request) => this.handle(request),
       { inflightMax: this.options.inflightMax, failed: (error) => this.parts.fault(error) },
     );
-    void this.register();
+  }
+
+  /** Lets clients find this node. */
+  register(): void {
+    this.registration.start();
   }
 
   /** Sends new clients elsewhere and lets commits in progress finish, for `atMostUs` at most. To be followed by `stop`. */
@@ -96,12 +109,7 @@ export class CoordinatorNode {
     return this.registration.registered ? undefined : 'not registered yet';
   }
 
-  /** Undefined before the cluster is founded. */
-  get clusterId(): string | undefined {
-    return this.routing.cluster?.clusterId;
-  }
-
-  /** Resolves once the cluster is founded. @throws {SynodError} if this release cannot work with it */
+  /** Resolves with the cluster's id once it is founded. @throws {SynodError} if this release cannot work with it */
   async founded(): Promise<string> {
     return (await this.routing.ready()).clusterId;
   }
@@ -121,15 +129,6 @@ export class CoordinatorNode {
       }
       case 'outcome':
         return { kind: 'outcome', ...(await this.commits.outcome(request.txn, request.attempt)) };
-    }
-  }
-
-  private async register(): Promise<void> {
-    try {
-      await this.routing.ready();
-      this.registration.start();
-    } catch (error) {
-      this.parts.fault(error);
     }
   }
 }

@@ -1,4 +1,5 @@
 // The client of a cluster.
+export { connect, type ConnectOptions } from './connect';
 export { SynodClient, type ClusterStatus, type ShardStatus } from './synod-client';
 export type { Transaction } from './transaction';
 export type { Committed, TransactionOptions } from './transaction-client';

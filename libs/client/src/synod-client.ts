@@ -38,11 +38,15 @@ export class SynodClient {
   private readonly committer: Committer;
   private readonly transactions: TransactionClient;
 
-  /** @param oracle addresses of the coordination service's members, which serve timestamps */
+  /**
+   * @param oracle addresses of the coordination service's members, which serve timestamps
+   * @param release ends what was made for this client alone; called by `close`
+   */
   constructor(
     readonly coordination: Coordination,
     oracle: () => readonly string[],
     ports: ClientPorts,
+    private readonly release: () => void = () => undefined,
   ) {
     this.routing = new Routing({ ...ports, coordination });
     this.router = new ShardRouter(ports, this.routing);
@@ -76,11 +80,13 @@ export class SynodClient {
     return { cluster, shards: await Promise.all(shards), nodes: this.routing.nodes() };
   }
 
+  /** Requests in flight fail. Nothing of the client keeps the program alive afterwards. */
   close(): void {
     this.timestamps.close();
     this.committer.close();
     this.router.close();
     this.routing.close();
+    this.release();
   }
 
   private async shardStatus(shard: ShardId): Promise<ShardStatus> {

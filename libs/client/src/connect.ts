@@ -1,0 +1,67 @@
+import { clusterKey, EtcdCoordination } from '@synod/coordination';
+import { GrpcChannels, grpcTransport } from '@synod/rpc';
+import { silentLog, SynodError, systemClock, systemRandom, systemTimers, type Log } from '@synod/runtime';
+import { SynodClient } from './synod-client';
+
+export interface ConnectOptions {
+  /** `host:port` of consensus members, at least one; everything else is discovered through them. */
+  readonly endpoints: readonly string[];
+  /** How long the members are given to answer for the first time; 8 s by default, about two elections. */
+  readonly timeoutMs?: number;
+  readonly log?: Log;
+}
+
+const TIMEOUT_MS = 8_000;
+
+/**
+ * A client of a real cluster, over gRPC. To be closed when it is not needed any more.
+ * @throws {SynodError} `unavailable`, naming the endpoints, if none of them answers in time
+ */
+export async function connect({
+  endpoints,
+  timeoutMs = TIMEOUT_MS,
+  log = silentLog,
+}: ConnectOptions): Promise<SynodClient> {
+  if (endpoints.length === 0) throw new SynodError('invalid-argument', 'no endpoint is given: name a consensus member');
+  const channels = new GrpcChannels();
+  const clocks = { clock: systemClock, timers: systemTimers, random: systemRandom };
+  const coordination = new EtcdCoordination({ ...clocks, channels }, { endpoints, identity: 'client' });
+  const transport = grpcTransport({ channels, log, fault: crash });
+  const release = (): void => {
+    coordination.close();
+    channels.close();
+  };
+  try {
+    await withinMs(timeoutMs, coordination.range(clusterKey()), endpoints);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return new SynodClient(coordination, () => endpoints, { ...clocks, transport, log }, release);
+}
+
+/** The first answer of any member. @throws {SynodError} `unavailable`, saying what was tried */
+async function withinMs(timeoutMs: number, answer: Promise<unknown>, endpoints: readonly string[]): Promise<void> {
+  let cancel: () => void = () => undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    cancel = systemTimers.after(timeoutMs * 1_000, () =>
+      reject(new SynodError('unavailable', `no answer in ${timeoutMs} ms`)),
+    );
+  });
+  try {
+    await Promise.race([answer, late]);
+  } catch (error) {
+    if (!(error instanceof SynodError) || error.kind !== 'unavailable') throw error;
+    const message = `no consensus member answers at ${endpoints.join(', ')}: ${error.message}`;
+    throw new SynodError('unavailable', message, { cause: error });
+  } finally {
+    cancel();
+  }
+}
+
+/** A handler or codec threw: a bug of this library, which must not be swallowed by the connection it happened on. */
+function crash(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
