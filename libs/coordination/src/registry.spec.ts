@@ -35,6 +35,15 @@ describe('Registration', () => {
     expect(coordination.get(nodeKey('storage-shard', 's1'))).toBeUndefined();
   });
 
+  it('does not wait for a store that no longer answers when it stops', async () => {
+    const { coordination, time, ports } = bench();
+    const registration = new Registration(ports, s1);
+    registration.start();
+    await time.settle();
+    jest.spyOn(coordination, 'revokeLease').mockReturnValue(new Promise(() => undefined));
+    await time.until(registration.stop(), 1_000_000);
+  });
+
   it('announces itself again, under a new lease, after its lease was lost', async () => {
     const { coordination, time, ports } = bench();
     const registration = new Registration(ports, s1);

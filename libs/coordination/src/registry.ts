@@ -8,6 +8,8 @@ export const REGISTRATION_TTL_SECONDS = 10;
 /** Three tries fit in a lease. */
 const KEEP_ALIVE_US = (REGISTRATION_TTL_SECONDS / 3) * 1_000_000;
 const RETRY_US = 500_000;
+/** A node that stops does not wait longer for a store that may be stopping too. */
+const FAREWELL_US = 500_000;
 
 interface RegistryPorts {
   readonly coordination: Coordination;
@@ -52,10 +54,17 @@ export class Registration {
     this.soon(0);
   }
 
-  /** Takes the node off the list at once, as far as the store can be reached; the lease does it otherwise. */
+  /** Takes the node off the list at once, if the store answers soon; the end of the lease does it otherwise. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.cancelNext();
+    let cancel: Cancel = () => undefined;
+    const late = new Promise<void>((resolve) => (cancel = this.ports.timers.after(FAREWELL_US, resolve)));
+    await Promise.race([this.revoke(), late]);
+    cancel();
+  }
+
+  private async revoke(): Promise<void> {
     await this.running;
     if (this.lease === undefined) return;
     await this.ports.coordination.revokeLease(this.lease).catch(ignoreUnreachable);
