@@ -1,4 +1,4 @@
-import { messageCodec, required, type peerV1 } from '@synod/contracts';
+import { messageCodec, type peerV1 } from '@synod/contracts';
 import type { NodeId } from '@synod/replication';
 import type { Codec, Protocol } from '@synod/runtime';
 import type { ClusterFounding } from './founding-store';
@@ -25,12 +25,8 @@ export function foundingProtocol(): Protocol<FounderReport, FounderReport> {
 function reportCodec(name: 'synod.peer.v1.FoundRequest' | 'synod.peer.v1.FoundResponse'): Codec<FounderReport> {
   const codec = messageCodec(name);
   return {
-    encode: (batch) => {
-      // Each report replaces the one before it.
-      const last = batch.at(-1);
-      return codec.encode(last === undefined ? {} : { founder: toWire(last) });
-    },
-    decode: (bytes) => [fromWire(required(codec.decode(bytes).founder, 'founder'))],
+    encode: (batch) => codec.encode({ reports: batch.map(toWire) }),
+    decode: (bytes) => codec.decode(bytes).reports.map(fromWire),
   };
 }
 

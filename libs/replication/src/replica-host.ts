@@ -1,4 +1,4 @@
-import { Replica, type ChosenEntry, type Effects, type Envelope, type ReplicaRecord } from '@synod/paxos';
+import { Replica, type Ballot, type ChosenEntry, type Effects, type Envelope, type ReplicaRecord } from '@synod/paxos';
 import {
   SynodError,
   type Cancel,
@@ -53,8 +53,8 @@ export interface ReplicationObserver {
   /** Called when an envelope leaves that vouches for this node's disk. */
   vouched(group: GroupId, from: Member, envelope: Envelope): void;
   applied(group: GroupId, by: Member, entry: ChosenEntry): void;
-  /** The replica's state as rebuilt from its log after a start. */
-  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[]): void;
+  /** After a start: the records that the log held, and the promise that the replica rebuilt from them. */
+  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[], promised: Ballot): void;
 }
 
 export interface ReplicaHostOptions {
@@ -155,7 +155,7 @@ export class ReplicaHost {
     for (const record of recovered?.records ?? []) replica.restore(record);
     const appliedThrough = this.applied.of(group);
     replica.restored(appliedThrough);
-    this.options.observer?.recovered(group, self, recovered?.records ?? []);
+    this.options.observer?.recovered(group, self, recovered?.records ?? [], replica.promised);
     const hosted = new HostedGroup<R>(options, self, replica, appliedThrough, () =>
       this.wake(hosted as HostedGroup<unknown>),
     );
@@ -358,7 +358,11 @@ export class ReplicaHost {
     const groups: LedGroup[] = [];
     for (const { founding, replica, leads } of this.groups_.values()) {
       if (!leads || !founding.members.some((member) => member.nodeId === nodeId)) continue;
-      groups.push({ group: founding.group, ballot: replica.promised, chosenThrough: replica.chosenThrough });
+      groups.push({
+        group: founding.group,
+        ballot: replica.leaderBallot ?? replica.promised,
+        chosenThrough: replica.chosenThrough,
+      });
     }
     const sent = this.links.send(nodeId, { kind: 'led-groups', version: this.ledVersion, groups });
     if (sent) this.sentLedVersion.set(nodeId, this.ledVersion);

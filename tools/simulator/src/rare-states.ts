@@ -18,5 +18,8 @@ export const RARE_STATES: readonly string[] = [
   'younger-died',
   'outcome-decided-by-asking',
   'decide-answer-lost',
-  'map-output-lost',
+  'completed-map-lost-with-its-worker',
+  'late-word-of-a-lost-worker',
+  'fetch-failed',
+  'zombie',
 ];

@@ -56,13 +56,10 @@ export class ReplicaWatcher implements ReplicationObserver {
     else invariant(known === digest, 'one-command-per-instance', () => `${place} differs on ${by.nodeId}`);
   }
 
-  recovered(group: string, by: Member, records: readonly ReplicaRecord[]): void {
+  recovered(group: string, by: Member, records: readonly ReplicaRecord[], promised: Ballot): void {
     const words = this.wordsOf(group, by);
-    let promised = NO_BALLOT;
     const votes = new Map<number, Ballot>();
     for (const record of records) {
-      if (record.kind === 'learned') continue;
-      promised = higher(promised, record.ballot);
       if (record.kind === 'voted')
         votes.set(record.instance, higher(votes.get(record.instance) ?? NO_BALLOT, record.ballot));
     }

@@ -1,5 +1,5 @@
 import { simulateJob } from '@synod/mapreduce';
-import { drawFaultPlan, Draws, Nemesis, SeedFailure, verdictLines, World } from '@synod/simulation';
+import { drawFaultPlan, Draws, Nemesis, SeedFailure, verdictLines, World, type FaultPlan } from '@synod/simulation';
 import type { SeedFault, SeedResult } from './seed-result';
 import { SimulatedCluster, type ClusterShape } from './simulated-cluster';
 import { Bank } from './workload/bank';
@@ -69,12 +69,13 @@ class SeedRun {
     const shape = drawShape(seed);
     const servers = serversOf(shape);
     const clients = Array.from({ length: shape.clients }, (_, index) => `client-${index + 1}`);
-    const plan = drawFaultPlan(seed, {
+    const drawn = drawFaultPlan(seed, {
       servers,
       clients,
       horizonUs: WORK_US,
       datagramProtocols: DATAGRAM_PROTOCOLS,
     });
+    const plan = drawn.kinds.length === 0 ? drawn : withGroupCuts(drawn, shape);
     this.world = new World({
       seed,
       shape: plan.shape,
@@ -248,6 +249,30 @@ function drawShape(seed: number): ClusterShape {
     clients: 4,
     shards: draws.pick([4, 4, 8]),
   };
+}
+
+/**
+ * Adds, in half of the seeds, members that their own service cannot reach while everybody else can: what turns a leader that does not
+ * prove its leadership into a liar.
+ */
+function withGroupCuts(plan: FaultPlan, shape: ClusterShape): FaultPlan {
+  const draws = new Draws(plan.seed, 'plan', 'group cuts');
+  if (draws.chance(1, 2)) return plan;
+  const servers = serversOf(shape);
+  const cuts = Array.from({ length: draws.between(2, 5) }, () => {
+    const service = draws.pick(['consensus', 'storage']);
+    const members = servers.filter((name) => name.startsWith(service));
+    const victim = draws.pick(members);
+    const directions = members
+      .filter((name) => name !== victim)
+      .flatMap((name) => [
+        { from: name, to: victim },
+        { from: victim, to: name },
+      ]);
+    const forUs = draws.between(2 * SECOND_US, 5 * SECOND_US);
+    return { kind: 'cut', atUs: draws.below(WORK_US), form: 'partition', directions, forUs } as const;
+  });
+  return { ...plan, actions: [...plan.actions, ...cuts].sort((a, b) => a.atUs - b.atUs) };
 }
 
 function serversOf({ consensus, storage, coordinators }: ClusterShape): string[] {

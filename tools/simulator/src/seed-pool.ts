@@ -16,12 +16,20 @@ export async function* runSeeds(
   const queue = seeds[Symbol.iterator]();
   const finished: SeedResult[] = [];
   let wake: () => void = () => undefined;
+  const children = new Set<ChildProcess>();
   let running = 0;
+  let over = false;
 
+  const start = (): ChildProcess => {
+    const child = fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: ['--enable-source-maps'] });
+    children.add(child);
+    child.once('close', () => children.delete(child));
+    return child;
+  };
   const work = async (): Promise<void> => {
     let child: ChildProcess | undefined;
-    for (let next = queue.next(); next.done !== true; next = queue.next()) {
-      child ??= fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: ['--enable-source-maps'] });
+    for (let next = queue.next(); next.done !== true && !over; next = queue.next()) {
+      child ??= start();
       const result = await ask(child, next.value);
       // A process whose world broke down may hold anything: the next seed gets a fresh one.
       if (result.fault !== undefined) {
@@ -47,17 +55,18 @@ export async function* runSeeds(
       else await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {
-    // A consumer that stops early leaves no seed waiting; those under way end with their processes.
-    while (queue.next().done !== true);
+    // A consumer may stop early: what runs then is of no interest to anyone.
+    over = true;
+    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(workers);
   }
-  await Promise.all(workers);
 }
 
 function ask(child: ChildProcess, seed: number): Promise<SeedResult> {
   return new Promise((resolve) => {
     const settle = (result: SeedResult): void => {
       clearTimeout(timer);
-      child.removeAllListeners();
+      for (const event of ['message', 'exit', 'error']) child.removeAllListeners(event);
       resolve(result);
     };
     const broken = (message: string): void => {

@@ -1,11 +1,16 @@
 import { SynodClient } from '@synod/client';
-import { Planner, PLANNER_DEFAULTS, type Coordination } from '@synod/coordination';
+import {
+  Planner,
+  PLANNER_DEFAULTS,
+  serveCoordination,
+  StreamCoordination,
+  type Coordination,
+} from '@synod/coordination';
 import { SLOT_HASH } from '@synod/consistent-hashing';
 import type { NodePorts, SimNode, World } from '@synod/simulation';
 import { ConsensusNode } from '../../../apps/consensus/src/node';
 import { StorageNode } from '../../../apps/storage-shard/src/node';
 import { CoordinatorNode } from '../../../apps/txn-coordinator/src/node';
-import { RemoteCoordination, serveCoordination } from './coordination-stream';
 import { ReplicaWatcher } from './replica-watcher';
 import type { ClientHost } from './workload/workload';
 
@@ -94,7 +99,7 @@ export class SimulatedCluster {
         planner = leads ? this.plan(ports, coordination) : undefined;
       },
     });
-    serveCoordination(ports.transport, node.coordination);
+    serveCoordination(ports, node.coordination);
     return node;
   }
 
@@ -122,7 +127,7 @@ export class SimulatedCluster {
       store: ports.store,
       peerTransport: ports.transport,
       clientTransport: ports.transport,
-      coordination: new RemoteCoordination(ports, this.consensusAddresses),
+      coordination: new StreamCoordination(ports, this.consensusAddresses),
       consensus: this.consensusAddresses,
       failed: (error) => this.world.fail(error),
       observer: this.watcher,
@@ -134,7 +139,7 @@ export class SimulatedCluster {
   private startCoordinator(name: string, ports: NodePorts): CoordinatorNode {
     const node = new CoordinatorNode({
       identity: { nodeId: name, incarnation: `${name}-disk`, address: addressOf(name) },
-      ports: { ...ports, coordination: new RemoteCoordination(ports, this.consensusAddresses) },
+      ports: { ...ports, coordination: new StreamCoordination(ports, this.consensusAddresses) },
       oracle: this.consensusAddresses,
       fault: (error) => this.world.fail(error),
     });
@@ -143,7 +148,7 @@ export class SimulatedCluster {
   }
 
   private startClient(ports: NodePorts): ClientHost {
-    const coordination = new RemoteCoordination(ports, this.consensusAddresses);
+    const coordination = new StreamCoordination(ports, this.consensusAddresses);
     const client = new SynodClient(coordination, () => this.consensusAddresses, ports);
     return { client, coordination, random: ports.random, timers: ports.timers };
   }
