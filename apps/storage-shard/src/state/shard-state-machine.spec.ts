@@ -274,6 +274,6 @@ it('answers and changes as its naive twin does, under random schedules with late
         expect([...replica.rows.intentsIn(Buffer.alloc(0), undefined)]).toEqual([]);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
