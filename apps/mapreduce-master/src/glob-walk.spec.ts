@@ -29,9 +29,9 @@ describe('findFiles', () => {
     expect(await find('{top,a/*}.{md,txt}')).toEqual(['a/x.md', 'a/y.txt', 'a/\xff.md', 'top.md']);
   });
 
-  it('takes a folder for all files below it, and a file for itself', async () => {
-    expect(await find('a')).toEqual(['b/z.md', 'x.md', 'y.txt', '\xff.md']);
-    expect(await find('a/')).toEqual(['b/z.md', 'x.md', 'y.txt', '\xff.md']);
+  it('takes a folder for all files below it, hidden ones too, and a file for itself', async () => {
+    expect(await find('a')).toEqual(['.hidden/q.md', 'b/z.md', 'x.md', 'y.txt', '\xff.md']);
+    expect(await find('a/')).toEqual(['.hidden/q.md', 'b/z.md', 'x.md', 'y.txt', '\xff.md']);
     expect(await find('a/y.txt')).toEqual(['y.txt']);
   });
 

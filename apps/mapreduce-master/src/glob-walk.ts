@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { parseGlob, type Glob, type GlobSegment } from '@synod/mapreduce';
+import { everythingBelow, parseGlob, type Glob, type GlobSegment } from '@synod/mapreduce';
 import { SynodError } from '@synod/runtime';
 
 /** A file of the input. Names are bytes: they need not be UTF-8. */
@@ -41,7 +41,7 @@ async function globOf(pattern: string): Promise<Glob> {
   try {
     const glob = parseGlob(pattern);
     if (!glob.plain || !(await isFolder(Buffer.from(pattern)))) return glob;
-    return parseGlob(`${pattern.replace(/\/+$/, '')}/**`);
+    return everythingBelow(pattern);
   } catch (error) {
     if (error instanceof SyntaxError)
       throw new SynodError('invalid-argument', `${pattern} is not a glob: ${error.message}`);
@@ -63,7 +63,7 @@ async function walk(
     const document = Buffer.concat([below, entry.name]);
     const inside = Buffer.concat([document, SLASH]);
     if (segment.kind === 'any-depth') {
-      if (entry.isDirectory() && !name.startsWith('.')) await walk(folder, inside, segments, found);
+      if (entry.isDirectory() && (segment.hidden || !name.startsWith('.'))) await walk(folder, inside, segments, found);
     } else if (segment.matches(name)) {
       const kind = entry.isSymbolicLink() ? await targetKind(Buffer.concat([folder, document])) : kindOf(entry);
       if (rest.length === 0 && kind === 'file') found.set(document.toString('latin1'), document);

@@ -1,7 +1,7 @@
 /** One step of a glob below its prefix. */
 export type GlobSegment =
-  /** `**`: any number of folders, hidden ones excepted. */
-  | { readonly kind: 'any-depth' }
+  /** `**`: any number of folders; `hidden`: those whose names start with a dot too. */
+  | { readonly kind: 'any-depth'; readonly hidden: boolean }
   /** One name, for a file or a folder. */
   | { readonly kind: 'name'; readonly matches: (name: string) => boolean };
 
@@ -35,9 +35,20 @@ export function parseGlob(pattern: string): Glob {
   };
 }
 
+/** Every file below a folder, hidden ones too: what naming the folder itself asks for. */
+export function everythingBelow(folder: string): Glob {
+  const segments: GlobSegment[] = [
+    { kind: 'any-depth', hidden: true },
+    { kind: 'name', matches: () => true },
+  ];
+  return { prefix: `${folder.replace(/\/+$/, '')}/`, alternatives: [segments], plain: false };
+}
+
 function segmentsOf(path: string): GlobSegment[] {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
-  const segments = names.map((name): GlobSegment => (name === '**' ? { kind: 'any-depth' } : nameSegment(name)));
+  const segments = names.map((name): GlobSegment =>
+    name === '**' ? { kind: 'any-depth', hidden: false } : nameSegment(name),
+  );
   // `a/**` means the files at any depth.
   return segments.at(-1)?.kind === 'any-depth' ? [...segments, nameSegment('*')] : segments;
 }

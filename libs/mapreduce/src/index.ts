@@ -6,7 +6,7 @@ export type { JobOutcome, MapOutput, SchedulerEffect, SchedulerEvent } from './e
 export type { AttemptResult, Task, TaskState } from './task-table';
 export { addCounters, type Counters } from './counters';
 // Input: which documents, cut where, into which records.
-export { parseGlob, type Glob, type GlobSegment } from './glob';
+export { everythingBelow, parseGlob, type Glob, type GlobSegment } from './glob';
 export { planSplits, type DocumentRange, type Split } from './splits';
 export {
   recordChunks,
