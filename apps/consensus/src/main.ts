@@ -50,6 +50,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const node = await ConsensusNode.start({
     nodeId: config.nodeId,
     incarnation: data.version.incarnation,
+    joined: data.version.clusterId !== undefined,
     founders: config.founders,
     advertised: { address: config.advertise, httpAddress: config.httpListen },
     ports,

@@ -54,6 +54,7 @@ class Cluster {
     ConsensusNode.start({
       nodeId: name,
       incarnation,
+      joined: false,
       founders: this.founders.map((nodeId) => ({ nodeId, address: `${nodeId}:2380` })),
       advertised: { address: `${name}:2379` },
       ports: { ...ports, disk: folderOf(ports.disk, incarnation) },

@@ -7,6 +7,7 @@ import {
   type TimestampResponse,
 } from '@synod/protocols';
 import {
+  lostLog,
   peerProtocol,
   ReplicaHost,
   type NodeId,
@@ -43,6 +44,8 @@ export interface ConsensusNodeOptions {
   readonly nodeId: NodeId;
   /** The random name that this data folder drew when it was empty. */
   readonly incarnation: string;
+  /** Whether this data folder has taken part before: then its log must hold the group. */
+  readonly joined: boolean;
   /** All members with their peer addresses, this node among them; the same on every member. */
   readonly founders: readonly Founder[];
   /** What clients are told of this node. */
@@ -121,6 +124,7 @@ export class ConsensusNode {
       ...(options.times === undefined ? {} : { times: options.times }),
       ...(options.observer === undefined ? {} : { observer: options.observer }),
     });
+    if (options.joined && replicas.heldGroups().length === 0) throw lostLog(`${nodeId} has been a member of consensus`);
     for (const founder of founders) replicas.setPeer(founder.nodeId, founder.address);
     const addresses = new Map(founders.map((founder) => [founder.nodeId, founder.address]));
     const links = new LeaderLinks({ ...ports, transport: peerTransport }, addresses);
@@ -143,6 +147,7 @@ export class ConsensusNode {
     const node = new ConsensusNode(options, founding, foundingRound, replicas, links, host, coordination, oracle);
     node.serve();
     replicas.start();
+    await replicas.synced();
     return node;
   }
 

@@ -8,6 +8,7 @@ import {
   type StorageResponse,
 } from '@synod/protocols';
 import {
+  lostLog,
   peerProtocol,
   ReplicaHost,
   type Founding,
@@ -46,7 +47,7 @@ export interface StorageNodeOptions {
   readonly incarnation: string;
   /** The cluster that this data folder has met; undefined for a new one. */
   readonly clusterId: string | undefined;
-  /** Remembers the cluster in the data folder, durably, before anything else is written there. */
+  /** Remembers the cluster in the data folder, durably, once the log holds every shard that was founded here. */
   readonly join: (clusterId: string) => Promise<void>;
   /** What others are told of this node. */
   readonly advertised: { readonly address: string; readonly peerAddress: string; readonly httpAddress?: string };
@@ -121,6 +122,8 @@ export class StorageNode {
     this.replicas ??= await this.openReplicas(founded.cluster.clusterId);
     if (this.stopped) return this.replicas.stop();
     this.host(founded);
+    await this.replicas.synced();
+    await this.options.join(founded.cluster.clusterId);
     this.replicas.start();
     this.hosting = true;
     this.followPeers(this.replicas);
@@ -196,7 +199,7 @@ export class StorageNode {
   /** Waits for the founding, and makes sure that it is this data folder's cluster. */
   private async meetCluster(): Promise<FoundedCluster> {
     const cluster = await this.routing.ready();
-    const { clusterId, join, nodeId } = this.options;
+    const { clusterId, nodeId } = this.options;
     if (clusterId !== undefined && clusterId !== cluster.clusterId) {
       throw new SynodError(
         'failed-precondition',
@@ -207,13 +210,16 @@ export class StorageNode {
       (placement): placement is ShardPlacement => placement !== undefined,
     );
     for (const placement of placements) checkPlaced(placement, this.options);
-    await join(cluster.clusterId);
     return { cluster, placements };
   }
 
   /** Starts the replicas of this node: those that the log holds as the log says, the others as they are placed. */
   private host({ placements }: FoundedCluster): void {
     const held = this.heldFoundings();
+    const placed = placements.some(({ members }) => members.some(({ nodeId }) => nodeId === this.nodeId));
+    // A folder that has joined its cluster has founded its shards before: it never founds them again.
+    if (this.options.clusterId !== undefined && placed && held.size === 0)
+      throw lostLog(`${this.nodeId} has held shards`);
     for (const [shard, founding] of held) {
       this.addShard(shard, founding, placements[shard]?.members[0]?.nodeId === this.nodeId);
     }

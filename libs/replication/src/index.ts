@@ -13,6 +13,7 @@ export type {
 } from './api';
 export {
   DEFAULT_TIMES,
+  lostLog,
   ReplicaHost,
   type ReplicaHostOptions,
   type ReplicaHostPorts,

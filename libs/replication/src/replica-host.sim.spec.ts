@@ -195,3 +195,37 @@ describe('ReplicaHost', () => {
     expect((cluster.world.events - before) / 10).toBeLessThan(300);
   });
 });
+
+describe('a lost log', () => {
+  it('is refused while the store shows that there was one', async () => {
+    const cluster = new Cluster(51);
+    await cluster.awaitLeaders();
+    await cluster.write(0, 'word');
+    const [first] = cluster.nodes;
+    await cluster.world.run(() => first?.host?.groups[0]?.status().appliedThrough === 1);
+    const refusals: string[] = [];
+    const amnesiac = cluster.world.addNode('amnesiac', async (ports) => {
+      // The store of n1 with the folder of its log deleted.
+      ports.store.transaction((transaction) => transaction.put(Buffer.from('\0g0'), Buffer.from([0, 0, 0, 0, 0, 1])));
+      const host = await ReplicaHost.open({
+        identity: { clusterId: 'test', nodeId: 'n1', incarnation: 'n1-disk' },
+        ports,
+        store: ports.store,
+        peerProtocol: peerProtocol(),
+        walFolder: 'wal',
+        failed: () => undefined,
+      });
+      const founding = cluster.leaderOf(0)?.founding;
+      try {
+        if (founding !== undefined)
+          host.addGroup({ founding, stateMachine: new Words(Buffer.from([1, 0])), preferred: true });
+      } catch (error) {
+        refusals.push((error as Error).message);
+      }
+      return host;
+    });
+    amnesiac.start();
+    await cluster.world.run(() => refusals.length > 0);
+    expect(refusals[0]).toMatch(/group g0 was applied here through 1, but the write-ahead log does not know of it/);
+  });
+});

@@ -151,9 +151,11 @@ export class ReplicaHost {
         `group ${group} was founded here with other members; check the cluster id`,
       );
     }
+    const appliedThrough = this.applied.of(group);
+    if (recovered?.founding === undefined && appliedThrough > 0)
+      throw lostLog(`group ${group} was applied here through ${appliedThrough}`);
     const replica = new Replica({ self: self.replicaId, members: members.map((member) => member.replicaId) });
     for (const record of recovered?.records ?? []) replica.restore(record);
-    const appliedThrough = this.applied.of(group);
     replica.restored(appliedThrough);
     this.options.observer?.recovered(group, self, recovered?.records ?? [], replica.promised);
     const hosted = new HostedGroup<R>(options, self, replica, appliedThrough, () =>
@@ -166,6 +168,11 @@ export class ReplicaHost {
     const alone = members.length === 1;
     hosted.watch.suspectAtUs = alone || options.preferred ? now : now + this.electionDelayUs();
     return hosted;
+  }
+
+  /** Resolves once everything that was handed to the log so far is durable: the foundings of groups just added among it. */
+  synced(): Promise<void> {
+    return this.persist([]);
   }
 
   setPeer(nodeId: NodeId, address: string): void {
@@ -425,6 +432,17 @@ export class ReplicaHost {
     this.links.stop();
     this.options.failed(error);
   }
+}
+
+/**
+ * The refusal of a node whose log is gone: without it an acceptor has forgotten what it promised.
+ * @param evidence what shows that there was one
+ */
+export function lostLog(evidence: string): SynodError {
+  return new SynodError(
+    'failed-precondition',
+    `${evidence}, but the write-ahead log does not know of it: restore the data folder as a whole, this node must not vote on what it forgot`,
+  );
 }
 
 function walRecord(group: GroupId, record: GroupRecord): WalRecord {

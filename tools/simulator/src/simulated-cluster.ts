@@ -86,6 +86,7 @@ export class SimulatedCluster {
     const node = await ConsensusNode.start({
       nodeId: name,
       incarnation: `${name}-disk`,
+      joined: this.joined.has(name),
       founders: this.consensus.map((founder) => ({ nodeId: founder.name, address: addressOf(founder.name) })),
       advertised: { address: addressOf(name) },
       ports,
@@ -99,6 +100,7 @@ export class SimulatedCluster {
         planner = leads ? this.plan(ports, coordination) : undefined;
       },
     });
+    this.joined.set(name, node.founding.clusterId);
     serveCoordination(ports, node.coordination);
     return node;
   }
