@@ -35,7 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'void this.persist(records).then(() => {',
     replace: 'void this.persist(records);\n      void Promise.resolve().then(() => {',
     killedBy: ['acked-is-durable'],
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'forget-a-promise',
@@ -44,7 +44,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'else this.acceptor.restore(record);',
     replace: "else if (record.kind === 'voted') this.acceptor.restore(record);",
     killedBy: ['acked-is-durable', 'one-command-per-instance'],
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'carry-the-wrong-value',
@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'this.found.carried.get(this.next) ?? NO_OP',
     replace: 'NO_OP',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'quorum-of-half',
@@ -62,7 +62,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'Math.floor(ids.length / 2) + 1',
     replace: 'Math.floor(ids.length / 2)',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'read-without-confirmed-leadership',
@@ -70,6 +70,15 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'apps/storage-shard/src/host/reads.ts',
     find: 'await this.leadership.barrier();',
     replace: '',
+    killedBy: HISTORIES,
+    seed: 2,
+  },
+  {
+    name: 'coordination-read-without-confirmation',
+    breaks: 'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
+    file: 'apps/consensus/src/coordination-host.ts',
+    find: 'async range(request: RangeRequest, serializable = false): Promise<RangeResult> {',
+    replace: 'async range(request: RangeRequest, serializable = true): Promise<RangeResult> {',
     killedBy: HISTORIES,
     seed: 1,
   },
@@ -80,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (view.newestVersion(key) !== version)',
     replace: 'if (view.newestVersion(key) < version)',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'ignore-an-intent',
@@ -89,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return lock.prepTs <= readTs;',
     replace: 'return lock.prepTs < 0n && lock.prepTs <= readTs;',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'commit-without-all-votes',
@@ -98,7 +107,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!participants.every((shard) => votes.has(shard))) return [];',
     replace: 'if (participants.length === 0) return [];',
     killedBy: ['commit-needs-every-vote', 'commit-ts-is-max-prep-ts', 'decision-never-changes', ...HISTORIES],
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'ignore-a-latch',
@@ -107,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
     replace: '',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 6,
   },
   {
     name: 'unknown-reported-as-aborted',
@@ -117,7 +126,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "if (!(error instanceof SynodError)) throw error;\n      if (error.kind === 'outcome-unknown') throw new SynodError('unavailable', error.message);",
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 8,
   },
   {
     name: 'oracle-starts-at-the-wall-clock',
@@ -126,7 +135,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const base = oldBound > wall ? oldBound : wall;',
     replace: 'const base = wall;',
     killedBy: ['prep-ts-after-locks', ...HISTORIES],
-    seed: 1,
+    seed: 15,
   },
   {
     name: 'reduce-before-all-maps',
@@ -135,6 +144,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return this.maps.completedCount === this.maps.size;',
     replace: 'return this.maps.completedCount > 0;',
     killedBy: ['reduce-after-all-maps', 'output-equals-a-sequential-run'],
-    seed: 1,
+    seed: 2,
   },
 ];
