@@ -21,10 +21,23 @@ interface LinkPorts {
   readonly log: Log;
 }
 
-/** The streams to the other members, dialled when one of them first leads. */
+/** How long a member may take to prove that it can be reached. */
+const PROOF_TIMEOUT_US = 1_000_000;
+
+/** The stream to one member. */
+interface Line {
+  readonly stream: RequestStream<LeaderRequest, LeaderResponse>;
+  /** Something came back since the stream last broke. Only then is a request put on it whose loss would leave its outcome unknown. */
+  proof: Promise<void> | undefined;
+}
+
+/**
+ * The streams to the other members, dialled when one of them first leads. A line that broke has to prove itself with a request that
+ * changes nothing: so a member that is gone costs retries, and no unknown outcomes but those of requests on their way when it went.
+ */
 export class LeaderLinks implements LeaderLink {
   private readonly protocol = forwardProtocol();
-  private readonly streams = new Map<NodeId, RequestStream<LeaderRequest, LeaderResponse>>();
+  private readonly lines = new Map<NodeId, Line>();
 
   constructor(
     private readonly ports: LinkPorts,
@@ -32,17 +45,40 @@ export class LeaderLinks implements LeaderLink {
     private readonly addresses: ReadonlyMap<NodeId, string>,
   ) {}
 
-  ask(leader: NodeId, request: LeaderRequest, timeoutUs: number): Promise<LeaderResponse> {
-    let stream = this.streams.get(leader);
-    if (stream === undefined) {
-      const address = this.addresses.get(leader);
-      if (address === undefined) {
-        return Promise.reject(new SynodError('unavailable', `the address of member ${leader} is not known`));
-      }
-      stream = new RequestStream(this.ports, this.protocol, address);
-      this.streams.set(leader, stream);
+  async ask(leader: NodeId, request: LeaderRequest, timeoutUs: number): Promise<LeaderResponse> {
+    const line = this.lineTo(leader);
+    if (!line.stream.isOpen) line.proof = undefined;
+    await (line.proof ??= this.prove(line));
+    try {
+      return await line.stream.request(request, { timeoutUs });
+    } catch (error) {
+      if (error instanceof SynodError && error.kind === 'outcome-unknown') line.proof = undefined;
+      throw error;
     }
-    return stream.request(request, { timeoutUs });
+  }
+
+  private lineTo(member: NodeId): Line {
+    let line = this.lines.get(member);
+    if (line === undefined) {
+      const address = this.addresses.get(member);
+      if (address === undefined) throw new SynodError('unavailable', `the address of member ${member} is not known`);
+      line = { stream: new RequestStream(this.ports, this.protocol, address), proof: undefined };
+      this.lines.set(member, line);
+    }
+    return line;
+  }
+
+  /** @throws {SynodError} `unavailable`: nothing was asked of the member that changes anything */
+  private async prove(line: Line): Promise<void> {
+    try {
+      await line.stream.request({ kind: 'barrier' }, { timeoutUs: PROOF_TIMEOUT_US });
+    } catch (error) {
+      if (!(error instanceof SynodError)) throw error;
+      // A refusal is an answer too.
+      if (error.kind === 'not-leader' || error.kind === 'overloaded') return;
+      line.proof = undefined;
+      throw new SynodError('unavailable', error.message, { cause: error });
+    }
   }
 
   /** Serves the desk of this member to the others. */
@@ -54,6 +90,6 @@ export class LeaderLinks implements LeaderLink {
   }
 
   close(): void {
-    for (const stream of this.streams.values()) stream.close();
+    for (const { stream } of this.lines.values()) stream.close();
   }
 }

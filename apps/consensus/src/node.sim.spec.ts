@@ -205,6 +205,16 @@ it('keeps what was acknowledged when the leader loses power, and serves on', asy
   expect(await cluster.settle(cluster.node(leader.nodeId).host.range(under('k')))).toMatchObject({ count: 2n });
 }, 20_000);
 
+it('waits for the next leader with a write that never reached the last one', async () => {
+  const cluster = new Cluster(9);
+  const leader = await cluster.founded();
+  const follower = cluster.node(NAMES.find((name) => name !== leader.nodeId)!);
+  await cluster.settle(follower.host.put(put('a', '1'), 'client'));
+  cluster.world.node(leader.nodeId).kill('process');
+  await cluster.world.run(cluster.world.now + 20_000);
+  expect(await cluster.settle(follower.host.put(put('a', '2'), 'client'))).toMatchObject({ kind: 'put' });
+});
+
 it('refuses, and says so, while it is cut off from the others', async () => {
   const cluster = new Cluster(6);
   await cluster.founded();

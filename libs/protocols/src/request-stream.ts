@@ -79,6 +79,11 @@ export class RequestStream<Req, Res extends { readonly kind: string }> {
     return this.waiting.size;
   }
 
+  /** Whether there is a connection, as far as this end knows; if not, the next request dials a new one. */
+  get isOpen(): boolean {
+    return this.connection !== undefined;
+  }
+
   /**
    * @throws {SynodError} the server's own error; `unavailable` or `overloaded` if the request was certainly not sent;
    *   `outcome-unknown` if the connection broke or the time ran out after it was

@@ -1,0 +1,150 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+const PROGRAM = path.join(__dirname, '../../../dist/apps/consensus/main.js');
+
+interface Ports {
+  readonly client: number;
+  readonly peer: number;
+  readonly http: number;
+}
+
+/** One process of the service. */
+export class TestMember {
+  private process: ChildProcess | undefined;
+  private readonly lines: string[] = [];
+  private listeners: (() => void)[] = [];
+
+  constructor(
+    readonly id: string,
+    readonly ports: Ports,
+    readonly folder: string,
+    private readonly initialCluster: string,
+  ) {}
+
+  get address(): string {
+    return `127.0.0.1:${this.ports.client}`;
+  }
+
+  get log(): string {
+    return this.lines.join('\n');
+  }
+
+  start(extraFlags: readonly string[] = []): void {
+    const flags = [
+      ['--node-id', this.id],
+      ['--data-dir', this.folder],
+      ['--listen', this.address],
+      ['--peer-listen', `127.0.0.1:${this.ports.peer}`],
+      ['--http-listen', `127.0.0.1:${this.ports.http}`],
+      ['--initial-cluster', this.initialCluster],
+    ].flat();
+    const child = spawn(process.execPath, [PROGRAM, ...flags, ...extraFlags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.process = child;
+    this.lines.length = 0;
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      this.lines.push(line);
+      this.changed();
+    });
+    child.on('exit', () => {
+      this.process = undefined;
+      this.changed();
+    });
+  }
+
+  /** Resolves at the first line of the log that holds a text; rejects if the process ends before. */
+  async logged(text: string): Promise<string> {
+    for (;;) {
+      const line = this.lines.find((each) => each.includes(text));
+      if (line !== undefined) return line;
+      if (this.process === undefined) throw new Error(`${this.id} ended without saying ${text}:\n${this.log}`);
+      await new Promise<void>((resolve) => this.listeners.push(resolve));
+    }
+  }
+
+  /** @returns the exit code once the process has ended and its log is whole; null if a signal ended it */
+  async ended(): Promise<number | null> {
+    const child = this.process;
+    if (child === undefined) return 0;
+    return new Promise((resolve) => child.on('close', resolve));
+  }
+
+  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const ended = this.ended();
+    this.process?.kill(signal);
+    await ended;
+  }
+
+  private changed(): void {
+    const listeners = this.listeners;
+    this.listeners = [];
+    for (const listener of listeners) listener();
+  }
+}
+
+/** Members on free ports, with data in a temporary folder. */
+export class TestCluster {
+  private constructor(
+    readonly folder: string,
+    readonly members: readonly TestMember[],
+  ) {}
+
+  /** Chooses ports and folders; starts nothing. */
+  static async plan(size: number): Promise<TestCluster> {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run npx nx build consensus first`);
+    const folder = mkdtempSync(path.join(tmpdir(), 'synod-consensus-'));
+    const ports = await freePorts(3 * size);
+    const plans = Array.from({ length: size }, (_, index) => {
+      const [client = 0, peer = 0, http = 0] = ports.slice(3 * index);
+      return { id: `n${index + 1}`, ports: { client, peer, http } };
+    });
+    const initialCluster = plans.map((plan) => `${plan.id}=127.0.0.1:${plan.ports.peer}`).join(',');
+    const members = plans.map(
+      (plan) => new TestMember(plan.id, plan.ports, path.join(folder, plan.id), initialCluster),
+    );
+    return new TestCluster(folder, members);
+  }
+
+  static async start(size: number): Promise<TestCluster> {
+    const cluster = await TestCluster.plan(size);
+    for (const member of cluster.members) member.start();
+    await cluster.ready();
+    return cluster;
+  }
+
+  get endpoints(): string[] {
+    return this.members.map(({ address }) => address);
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.logged('"message":"ready"')));
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.kill('SIGKILL')));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Ports that nobody listens on now: all are held open until the last one is found. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once('error', reject);
+          server.listen(0, '127.0.0.1', () => {
+            const address = server.address();
+            resolve(typeof address === 'object' && address !== null ? address.port : 0);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
