@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { UsageError } from './usage-error';
 
 /** The settings of a service by name, each a zod schema that takes text or a JSON value; its description is the help text. */
@@ -38,8 +38,8 @@ export function loadConfig<S extends Settings>(
 ): z.output<z.ZodObject<S>> {
   const flags = readFlags(sources.argv, settings);
   if (flags.has('help')) throw new HelpRequested(helpText(service, description, settings));
-  const configFile = flags.get('config')?.value ?? sources.env['SYNOD_CONFIG'];
-  const file = configFile === undefined ? {} : readFile(String(configFile), settings);
+  const configFile = textOf(flags.get('config')?.value) ?? sources.env['SYNOD_CONFIG'];
+  const file = configFile === undefined ? {} : readFile(configFile, settings);
   const config: Record<string, unknown> = {};
   for (const [name, schema] of Object.entries(settings)) {
     const given = flags.get(name) ?? fromEnvironment(name, sources.env) ?? fromFile(name, file, configFile);
@@ -86,8 +86,8 @@ function fromEnvironment(name: string, env: ConfigSources['env']): Given | undef
   return value === undefined || value === '' ? undefined : { value, source: variable };
 }
 
-function fromFile(name: string, file: Readonly<Record<string, unknown>>, path: unknown): Given | undefined {
-  return name in file ? { value: file[name], source: `"${name}" in ${String(path)}` } : undefined;
+function fromFile(name: string, file: Readonly<Record<string, unknown>>, path: string | undefined): Given | undefined {
+  return name in file ? { value: file[name], source: `"${name}" in ${path ?? ''}` } : undefined;
 }
 
 function readFile(path: string, settings: Settings): Record<string, unknown> {
@@ -110,6 +110,10 @@ function complaint(name: string, given: Given | undefined, error: z.ZodError): s
   if (given === undefined) return `${flagOf(name)} is missing (or ${variableOf(name)}); see --help`;
   const shown = given.value === true ? '' : ` ${JSON.stringify(given.value)}`;
   return `${given.source}${shown}: ${what}`;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
 
 function helpText(service: string, description: string, settings: Settings): string {

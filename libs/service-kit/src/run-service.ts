@@ -33,7 +33,7 @@ export async function runService(start: (end: (error: unknown) => void) => Promi
     // An end during the start leaves nothing half built: the process goes at once.
     running = await Promise.race([starting, ended.then(() => undefined)]);
     const error = await ended;
-    if (error !== undefined) throw error;
+    if (error !== undefined) process.exit(report(error));
     setTimeout(() => process.exit(0), STOP_MS).unref();
     await running?.stop();
     process.exit(0);

@@ -50,7 +50,7 @@ export function countSetting(
     .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: message })
     .pipe(z.number().int(message).min(bounds.min, message).max(bounds.max, message))
     .default(bounds.default)
-    .describe(description) as z.ZodType<number>;
+    .describe(description);
 }
 
 /** What every service takes. */

@@ -55,10 +55,14 @@ export async function showMapReduce(
 
 type Request = Omit<Parameters<typeof runJob>[0], 'masters'>;
 
+function nameOf({ program }: Request): string {
+  return typeof program === 'string' ? program : program.name;
+}
+
 function run(report: Report, cluster: DemoCluster, request: Request): Promise<JobProgress> {
   return runJob(
     { ...request, masters: cluster.addresses('mapreduce-master') },
-    { onProgress: progressLine(report, String(request.program)) },
+    { onProgress: progressLine(report, nameOf(request)) },
   );
 }
 
@@ -70,7 +74,7 @@ async function runKillingAWorker(report: Report, cluster: DemoCluster, request: 
   const client = new MapReduceClient(channels, () => cluster.addresses('mapreduce-master'));
   const { master, jobId } = await client.submit(request);
   let victim: { readonly id: string; readonly at: JobProgress; readonly unfetched: number } | undefined;
-  const show = progressLine(report, String(request.program));
+  const show = progressLine(report, nameOf(request));
   try {
     for (;;) {
       const { job } = await client.job(master, jobId);

@@ -75,7 +75,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'coordination-read-without-confirmation',
-    breaks: 'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
+    breaks:
+      'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
     file: 'apps/consensus/src/coordination-host.ts',
     find: 'async range(request: RangeRequest, serializable = false): Promise<RangeResult> {',
     replace: 'async range(request: RangeRequest, serializable = true): Promise<RangeResult> {',

@@ -1,3 +1,4 @@
+import { InvariantViolation } from '@synod/invariant';
 import { simulateJob } from '@synod/mapreduce';
 import { drawFaultPlan, Draws, Nemesis, SeedFailure, verdictLines, World, type FaultPlan } from '@synod/simulation';
 import type { SeedFault, SeedResult } from './seed-result';
@@ -191,7 +192,7 @@ class SeedRun {
       },
     );
     await this.until(name, () => done);
-    if (failed !== undefined) throw new Broken('liveness', name, String(failed));
+    if (failed !== undefined) throw new Broken('liveness', name, textOf(failed));
   }
 
   private inDoubt(): number {
@@ -288,12 +289,14 @@ function faultOf(error: unknown): SeedFault {
     const stack = error.cause instanceof Error ? (error.cause.stack ?? '') : '';
     return { name: error.invariant, by, message: `${error.message}\n${stack}` };
   }
-  if (typeof error === 'object' && error !== null && 'invariant' in error) {
-    return { name: String(error.invariant), by: 'invariant', message: String(error) };
-  }
+  if (error instanceof InvariantViolation) return { name: error.invariant, by: 'invariant', message: textOf(error) };
   return {
     name: 'uncaught',
     by: 'crash',
-    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    message: textOf(error),
   };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error);
 }
