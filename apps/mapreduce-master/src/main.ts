@@ -3,7 +3,7 @@ import { formatAddress, GrpcChannels, GrpcServer, grpcTransport } from '@synod/r
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { bundleService, clientService } from './client-service';
-import { noStore } from './cluster';
+import { ClusterMembership, noStore } from './cluster';
 import { readConfig } from './config';
 import { MasterNode } from './master-node';
 import { exposeMaster } from './master-metrics';
@@ -32,9 +32,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const notes = path.join(data.folder, 'staging');
   await OutputFolder.sweep(notes);
 
+  const cluster = config.consensus && new ClusterMembership({ ...ports, transport, channels }, config.consensus);
   const node = new MasterNode({
     ...ports,
-    store: noStore,
+    store: cluster?.store ?? noStore,
     notes,
     times: { heartbeatMs: HEARTBEAT_MS, sessionTimeoutMs: config.sessionTimeoutMs },
     fault: end,
@@ -46,16 +47,21 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   server.addService('synod.mapreduce.v1.Master', bundleService(node));
   transport.serve(workerSessionProtocol(), (connection) => node.accept(connection));
   exposeMaster(metrics, node);
-
-  const status = new StatusServer(metrics, () => undefined);
+  const status = new StatusServer(metrics, () => (node.workers().length === 0 ? 'no worker is connected' : undefined));
   await status.listen(config.httpListen);
   const listening = formatAddress(await server.listen(config.listen));
   log.info('listening', { clients: listening, http: config.httpListen });
+
+  const { nodeId, httpListen: httpAddress } = config;
+  const { incarnation } = data.version;
+  const joined = cluster?.join({ nodeId, incarnation, address: config.advertise ?? listening, httpAddress });
+  joined?.then((clusterId) => data.join(clusterId)).catch(end);
 
   return {
     stop: async () => {
       // Jobs first: their clients hear why, and nothing of them stays behind.
       await node.stop();
+      await cluster?.leave();
       await server.stop({ drainMs: DRAIN_MS });
       channels.close();
       await status.stop();

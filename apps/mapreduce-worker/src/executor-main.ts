@@ -2,7 +2,7 @@ import { GrpcChannels } from '@synod/rpc';
 import { Executor } from './executor/executor';
 import { grpcShuffle } from './executor/grpc-shuffle';
 import type { ExecutorReport, Order } from './executor/orders';
-import { storeSnapshot } from './executor/store-snapshot';
+import { StoreSnapshot } from './executor/store-snapshot';
 import { startWatchdog } from './executor/watchdog';
 
 /**
@@ -17,10 +17,11 @@ function main(): void {
   // The terminal's Ctrl-C is for the daemon, which ends its executors.
   process.on('SIGINT', () => undefined);
   const report = (said: ExecutorReport): void => void process.send?.(said);
+  const store = new StoreSnapshot(endpoints);
   const executor = new Executor({
     report,
     shuffle: grpcShuffle(new GrpcChannels()),
-    snapshot: () => storeSnapshot(endpoints),
+    snapshot: () => store,
   });
   process.on('message', (order) => void executor.run(order as Order));
   report({ kind: 'ready' });

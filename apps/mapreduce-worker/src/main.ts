@@ -4,12 +4,13 @@ import { formatAddress, GrpcChannels, GrpcServer, grpcTransport } from '@synod/r
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { BundleCache } from './bundle-cache';
+import { ClusterMembership } from './cluster';
 import { readConfig } from './config';
 import { ExecutorPool } from './executor-pool';
 import { MapOutputs } from './map-outputs';
 import { shuffleService } from './shuffle-service';
 import { exposeWorker } from './worker-metrics';
-import { WorkerNode } from './worker-node';
+import { WorkerNode, type MasterDirectory } from './worker-node';
 
 const SERVICE = 'mapreduce-worker';
 /** Of everything in the data folder. */
@@ -22,7 +23,7 @@ const ATTEMPTS_PER_EXECUTOR = 1_000;
 /** A MapReduce worker: runs tasks in child processes and serves their outputs. It never runs user code itself. */
 async function start(end: (error: unknown) => void): Promise<Running> {
   const config = readConfig({ argv: process.argv.slice(2), env: process.env });
-  const { consensus = [], masters = [], slots } = config;
+  const { consensus = [], masters, slots } = config;
   const identity = { service: SERVICE, node: config.nodeId };
   const log = new ServiceLog(identity, config.logLevel);
   const metrics = new Metrics(identity);
@@ -60,21 +61,27 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     attemptsPerExecutor: ATTEMPTS_PER_EXECUTOR,
   });
   const bundles = new BundleCache(bundleFolder, channels);
+  const cluster = consensus.length === 0 ? undefined : new ClusterMembership({ ...ports, channels }, consensus);
+  const named: MasterDirectory = { masters: () => masters ?? [], onChange: () => () => undefined };
   const node = new WorkerNode(
     { ...ports, transport, pool, outputs, bundles, scratch },
     { nodeId: config.nodeId, address, slots },
-    { masters: () => masters, onChange: () => () => undefined },
+    masters === undefined && cluster !== undefined ? cluster.directory : named,
   );
   exposeWorker(metrics, { pool, outputs, shuffledBytes: () => shuffledBytes });
   const status = new StatusServer(metrics, () => (node.connectedMasters === 0 ? 'no master is connected' : undefined));
   await status.listen(config.httpListen);
   node.start();
   log.info('listening', { clients: listening, http: config.httpListen });
+  const { nodeId, httpListen: httpAddress } = config;
+  const joined = cluster?.join({ nodeId, incarnation: data.version.incarnation, address, httpAddress });
+  joined?.then((clusterId) => data.join(clusterId)).catch(end);
 
   return {
     stop: async () => {
       node.stop();
       pool.close();
+      await cluster?.leave();
       await server.stop({ drainMs: 0 });
       channels.close();
       await status.stop();

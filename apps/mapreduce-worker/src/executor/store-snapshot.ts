@@ -1,6 +1,16 @@
-import { SynodError } from '@synod/runtime';
+import { connect, type SynodClient } from '@synod/client';
 import type { SnapshotReader } from './snapshot-reader';
 
-export function storeSnapshot(endpoints: readonly string[]): SnapshotReader {
-  throw new SynodError('unimplemented', `no client yet for ${endpoints.join(',')}`);
+/** The store of the cluster, connected to when it is first read. */
+export class StoreSnapshot implements SnapshotReader {
+  private client: Promise<SynodClient> | undefined;
+
+  constructor(private readonly endpoints: readonly string[]) {}
+
+  async *rows(range: Parameters<SnapshotReader['rows']>[0]): ReturnType<SnapshotReader['rows']> {
+    this.client ??= connect({ endpoints: this.endpoints });
+    // What failed to connect is tried anew by the next attempt.
+    this.client.catch(() => (this.client = undefined));
+    yield* (await this.client).kv.rows(range);
+  }
 }

@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+const DIST = path.resolve(__dirname, '../../../dist/apps');
+
+/** A service process of this suite. Its log lines are kept. */
+export class TestProcess {
+  readonly lines: string[] = [];
+  private readonly child: ChildProcess;
+  private readonly waiting = new Set<() => void>();
+  private readonly exited: Promise<void>;
+
+  constructor(app: 'mapreduce-master' | 'mapreduce-worker', flags: readonly string[]) {
+    const common = ['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0'];
+    this.child = spawn(process.execPath, [path.join(DIST, app, 'main.js'), ...common, ...flags], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const stderr = this.child.stderr;
+    if (stderr !== null) createInterface({ input: stderr }).on('line', (line) => this.heard(line));
+    this.exited = new Promise((resolve) => this.child.on('exit', () => resolve()));
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  /** The first log line with this message, as soon as it is there. */
+  async logged(message: string): Promise<Record<string, unknown>> {
+    for (;;) {
+      const line = this.lines.find((text) => text.includes(`"message":"${message}"`));
+      if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
+      if (this.child.exitCode !== null) throw new Error(`the process ended: ${this.lines.join('\n')}`);
+      await new Promise<void>((resolve) => this.waiting.add(resolve));
+    }
+  }
+
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    this.child.kill(signal);
+    await this.exited;
+  }
+
+  pause(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.child.kill(signal);
+  }
+
+  private heard(line: string): void {
+    this.lines.push(line);
+    for (const resolve of [...this.waiting]) {
+      this.waiting.delete(resolve);
+      resolve();
+    }
+  }
+}
+
+/** Processes whose parent, when they were started, was `daemon`. */
+export function executorsOf(daemon: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      const arguments_ = textOf(`/proc/${name}/cmdline`).split('\0');
+      return arguments_.some((text) => text.endsWith('executor-main.js')) && arguments_.includes(String(daemon));
+    })
+    .map(Number);
+}
+
+export function isRunning(pid: number): boolean {
+  // A zombie's command line is empty.
+  return existsSync(`/proc/${pid}`) && textOf(`/proc/${pid}/cmdline`) !== '';
+}
+
+/** CPU time used by a process so far, in clock ticks. */
+export function cpuTicks(pid: number): number {
+  const fields = textOf(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+/** Resolves once a fact outside this process holds; jest's time-out bounds it. */
+export async function eventually(fact: () => boolean): Promise<void> {
+  while (!fact()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch {
+    return '';
+  }
+}
