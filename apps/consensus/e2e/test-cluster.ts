@@ -131,7 +131,7 @@ export class TestCluster {
 }
 
 /** Ports that nobody listens on now: all are held open until the last one is found. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(

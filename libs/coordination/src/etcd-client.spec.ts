@@ -1,6 +1,8 @@
 import { GrpcChannels, GrpcServer, formatAddress, status, StatusError, type ServiceHandlers } from '@synod/rpc';
 import { silentLog, SynodError, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { messageCodec } from '@synod/contracts';
 import { EtcdCoordination } from './etcd-client';
+import { toOperation } from './etcd-messages';
 
 type Kv = ServiceHandlers<'etcdserverpb.KV'>;
 type Watch = NonNullable<ServiceHandlers<'etcdserverpb.Watch'>['Watch']>;
@@ -111,6 +113,15 @@ it('says who it is, and that it wants a member with a leader', async () => {
   });
   await client(address).range(key);
   expect(told).toEqual(['service', 'true']);
+});
+
+// etcd's server takes an empty range_end that is on the wire for "to the last key".
+it('leaves the end of a range out when it means one key', () => {
+  const codec = messageCodec('etcdserverpb.RequestOp');
+  for (const kind of ['range', 'delete'] as const) {
+    const bytes = codec.encode(toOperation({ kind, key }));
+    expect(bytes).toEqual(codec.encode(kind === 'range' ? { requestRange: { key } } : { requestDeleteRange: { key } }));
+  }
 });
 
 it('renews a lease, and takes a time to live of 0 for its end', async () => {

@@ -1,7 +1,7 @@
 import { serviceDefinition, type etcdserverpb, type MessageShape, type MethodDefinition } from '@synod/contracts';
 import { statusOf, type GrpcChannels } from '@synod/rpc';
 import { SynodError, type Clock, type Random, type Timers } from '@synod/runtime';
-import { entryFromWire, toCompare, toOperation } from './etcd-messages';
+import { entryFromWire, rangeEndToWire, toCompare, toOperation } from './etcd-messages';
 import { EtcdWatch } from './etcd-watch';
 import type { Compare, Coordination, CoordinationEntry, Operation, TransactionResult, WatchHandler } from './port';
 
@@ -51,11 +51,8 @@ export class EtcdCoordination implements Coordination {
     this.metadata = { hasleader: 'true', ...identity };
   }
 
-  async range(
-    key: Buffer,
-    rangeEnd = Buffer.alloc(0),
-  ): Promise<{ revision: bigint; entries: readonly CoordinationEntry[] }> {
-    const { header, kvs } = await this.call(KV.Range, { key, rangeEnd }, 'repeatable');
+  async range(key: Buffer, rangeEnd?: Buffer): Promise<{ revision: bigint; entries: readonly CoordinationEntry[] }> {
+    const { header, kvs } = await this.call(KV.Range, { key, ...rangeEndToWire(rangeEnd) }, 'repeatable');
     return { revision: revisionOf(header), entries: kvs.map(entryFromWire) };
   }
 

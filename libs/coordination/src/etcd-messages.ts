@@ -21,9 +21,9 @@ export function toOperation(operation: Operation): etcdserverpb.RequestOp {
     case 'put':
       return { requestPut: { key, value: operation.value, lease: (operation.lease ?? 0n).toString() } };
     case 'delete':
-      return { requestDeleteRange: { key, rangeEnd: operation.rangeEnd ?? NO_END } };
+      return { requestDeleteRange: { key, ...rangeEndToWire(operation.rangeEnd) } };
     case 'range':
-      return { requestRange: { key, rangeEnd: operation.rangeEnd ?? NO_END } };
+      return { requestRange: { key, ...rangeEndToWire(operation.rangeEnd) } };
   }
 }
 
@@ -52,4 +52,10 @@ export function byRevision(events: readonly mvccpb.Event__Output[]): Map<bigint,
   return groups;
 }
 
-const NO_END = Buffer.alloc(0);
+/**
+ * The end of a range, left out if there is none. An empty one must not be sent: etcd's server takes a field that is there and empty
+ * for "to the last key", and would delete as much.
+ */
+export function rangeEndToWire(rangeEnd: Buffer | undefined): { readonly rangeEnd?: Buffer } {
+  return rangeEnd === undefined || rangeEnd.length === 0 ? {} : { rangeEnd };
+}

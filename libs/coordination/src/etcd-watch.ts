@@ -1,7 +1,7 @@
 import { serviceDefinition, type etcdserverpb } from '@synod/contracts';
 import type { ClientStream, GrpcChannels } from '@synod/rpc';
 import type { Cancel, Random, Timers } from '@synod/runtime';
-import { byRevision } from './etcd-messages';
+import { byRevision, rangeEndToWire } from './etcd-messages';
 import type { WatchHandler } from './port';
 
 const REDIAL_MIN_US = 50_000;
@@ -48,9 +48,9 @@ export class EtcdWatch {
       { idempotent: true, metadata: this.metadata },
     );
     this.stream = stream;
-    const { key, rangeEnd = Buffer.alloc(0) } = this.range;
+    const { key, rangeEnd } = this.range;
     const startRevision = this.nextRevision.toString();
-    stream.send({ createRequest: { key, rangeEnd, startRevision, progressNotify: true } });
+    stream.send({ createRequest: { key, ...rangeEndToWire(rangeEnd), startRevision, progressNotify: true } });
   }
 
   cancel(): void {

@@ -61,7 +61,8 @@ function encodeOperation(result: OperationResult): etcdserverpb.ResponseOp {
     case 'delete-range':
       return { responseDeleteRange: encodeDeleteRange(result, header) };
     case 'txn':
-      return { responseTxn: encodeTxn(result, header) };
+      // And that of a nested transaction not even that.
+      return { responseTxn: { ...encodeTxn(result, header), header: {} } };
   }
 }
 

@@ -5,10 +5,21 @@ import type { RevisionWriter } from './revision-writer';
 
 /** Why a put cannot be done in the present state, if so. */
 export function refusePut(writer: RevisionWriter, request: PutRequest): EtcdErrorName | undefined {
-  const { keySpace, transaction } = writer;
-  if ((request.ignoreValue || request.ignoreLease) && writer.latest(request.key) === undefined) return 'key-not-found';
-  if (request.lease !== 0n && keySpace.lease(transaction, request.lease) === undefined) return 'lease-not-found';
-  return undefined;
+  return refuseLease(writer, request) ?? refuseIgnore(writer, request);
+}
+
+/** The same inside a transaction: where both are wrong, etcd names the other one. */
+export function refusePutInTxn(writer: RevisionWriter, request: PutRequest): EtcdErrorName | undefined {
+  return refuseIgnore(writer, request) ?? refuseLease(writer, request);
+}
+
+function refuseIgnore(writer: RevisionWriter, request: PutRequest): EtcdErrorName | undefined {
+  const keeps = request.ignoreValue || request.ignoreLease;
+  return keeps && writer.latest(request.key) === undefined ? 'key-not-found' : undefined;
+}
+
+function refuseLease({ keySpace, transaction }: RevisionWriter, { lease }: PutRequest): EtcdErrorName | undefined {
+  return lease !== 0n && keySpace.lease(transaction, lease) === undefined ? 'lease-not-found' : undefined;
 }
 
 /** Writes a new version of a key. `refusePut` found nothing against it. */

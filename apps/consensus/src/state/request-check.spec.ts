@@ -61,6 +61,7 @@ it.each<[string, OperationRequest, string | undefined]>([
   ['a deletion under the reserved prefix', remove('\0synod/a', '\0synod/b'), 'permission denied'],
   ['that inside a transaction', txn([], [], [txn([], [put('\0synod/', '')])]), 'permission denied'],
   ['a deletion wider than the reserved prefix', remove('\0', '\0'), undefined],
+  ['a deletion of a range that holds nothing', remove('b', 'a'), undefined],
   ['a read under the reserved prefix', get('\0synod/oracle'), undefined],
 ])('answers %s as etcd does', (_, request, text) => {
   expect(refusal(request)).toBe(text === undefined ? undefined : `etcdserver: ${text}`);

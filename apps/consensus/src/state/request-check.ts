@@ -35,7 +35,8 @@ export function checkOperation(request: OperationRequest, identity: Identity): v
 /** Whether a write is aimed at the reserved prefix; a wider deletion spares it instead. */
 function isReserved(request: PutRequest | DeleteRangeRequest): boolean {
   if (request.kind === 'put') return spanIncludes(RESERVED, request.key);
-  return spanWithin(spanOf(request.key, request.rangeEnd), RESERVED);
+  const span = spanOf(request.key, request.rangeEnd);
+  return intersect(span, RESERVED) !== undefined && spanWithin(span, RESERVED);
 }
 
 function checkTxn(txn: TxnRequest, identity: Identity, operationsMax: number): void {

@@ -2,7 +2,7 @@ import type { StoreReader } from '@synod/runtime';
 import { deleteRange } from './delete';
 import type { EtcdErrorName } from './errors';
 import { entryOf, type KeySpace } from './key-space';
-import { put, refusePut } from './put';
+import { put, refusePutInTxn } from './put';
 import { aliveIn, range, refuseRevision } from './range';
 import type {
   CompareRequest,
@@ -34,14 +34,16 @@ export function choosePath(keySpace: KeySpace, reader: StoreReader, txn: TxnRequ
 }
 
 /**
- * Why the steps of a path cannot be done, if so. All are examined before any is done: a transaction is whole or nothing.
+ * Why the steps of a path cannot be done, if so. All are examined before any is done, first what they write and then what they read:
+ * a transaction is whole or nothing.
  */
 export function refusePath(writer: RevisionWriter, path: TxnPath): EtcdErrorName | undefined {
-  for (const step of path.steps) {
-    const refusal = refuseStep(writer, step);
-    if (refusal !== undefined) return refusal;
-  }
-  return undefined;
+  return (
+    firstRefusal(path, (step) => (step.kind === 'put' ? refusePutInTxn(writer, step) : undefined)) ??
+    firstRefusal(path, (step) =>
+      step.kind === 'range' ? refuseRevision(step, writer.revision, writer.compacted) : undefined,
+    )
+  );
 }
 
 /** Does the steps of a path in order; each sees what those before it did. */
@@ -61,17 +63,15 @@ export function runPath(writer: RevisionWriter, path: TxnPath): TxnResult {
   return { kind: 'txn', revision: writer.revision, succeeded: path.succeeded, responses };
 }
 
-function refuseStep(writer: RevisionWriter, step: TxnPath['steps'][number]): EtcdErrorName | undefined {
-  switch (step.kind) {
-    case 'range':
-      return refuseRevision(step, writer.revision, writer.compacted);
-    case 'put':
-      return refusePut(writer, step);
-    case 'delete-range':
-      return undefined;
-    case 'path':
-      return refusePath(writer, step);
+function firstRefusal(
+  path: TxnPath,
+  refuse: (step: Exclude<TxnPath['steps'][number], TxnPath>) => EtcdErrorName | undefined,
+): EtcdErrorName | undefined {
+  for (const step of path.steps) {
+    const refusal = step.kind === 'path' ? firstRefusal(step, refuse) : refuse(step);
+    if (refusal !== undefined) return refusal;
   }
+  return undefined;
 }
 
 const ABSENT: KeyValue = {

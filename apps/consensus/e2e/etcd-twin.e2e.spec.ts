@@ -1,0 +1,186 @@
+import { serviceDefinition } from '@synod/contracts';
+import { EtcdCoordination } from '@synod/coordination';
+import { GrpcChannels, statusOf } from '@synod/rpc';
+import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import fc from 'fast-check';
+import { ETCD_MISSING, EtcdTwin } from './etcd-twin';
+import { calls, type Call } from './random-requests';
+import { TestCluster } from './test-cluster';
+
+if (ETCD_MISSING) process.stdout.write('not run: consensus beside etcd, call by call (needs etcd)\n');
+
+/** The same calls at every run; another seed, or more calls, for those who look for trouble. */
+const SEED = Number(process.env['SYNOD_TWIN_SEED'] ?? 1);
+const CALLS = Number(process.env['SYNOD_TWIN_CALLS'] ?? 1_500);
+
+const KV = serviceDefinition('etcdserverpb.KV');
+const LEASE = serviceDefinition('etcdserverpb.Lease');
+const channels = new GrpcChannels();
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start(1);
+}, 60_000);
+
+afterAll(async () => {
+  channels.close();
+  await cluster.destroy();
+});
+
+/** Makes a call. @returns what is worth comparing: the response without who answered, or status and text */
+async function answer(address: string, call: Call, revision: number): Promise<unknown> {
+  try {
+    return comparable(await ask(address, call, revision));
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === undefined) throw error;
+    return `${status.code} ${status.details}`;
+  }
+}
+
+function ask(address: string, call: Call, revision: number): Promise<object> {
+  const options = { deadlineMs: 10_000 };
+  switch (call.kind) {
+    case 'range': {
+      const asked = call.back === undefined ? {} : { revision: revision - call.back };
+      return channels.callUnary(address, KV.Range, { ...call.request, ...asked }, options);
+    }
+    case 'put':
+      return channels.callUnary(address, KV.Put, call.request, options);
+    case 'delete':
+      return channels.callUnary(address, KV.DeleteRange, call.request, options);
+    case 'txn':
+      return channels.callUnary(address, KV.Txn, call.request, options);
+    case 'compact':
+      return channels.callUnary(address, KV.Compact, { revision: revision - call.back, physical: true }, options);
+    case 'grant':
+      return channels.callUnary(address, LEASE.LeaseGrant, call.request, options);
+    case 'revoke':
+      return channels.callUnary(address, LEASE.LeaseRevoke, call.request, options);
+    case 'leases':
+      return channels.callUnary(address, LEASE.LeaseLeases, {}, options);
+  }
+}
+
+function comparable(response: object): unknown {
+  return JSON.parse(
+    JSON.stringify(response, (name, field: unknown) => {
+      if (name === 'header') return { revision: (field as { revision?: string } | null)?.revision };
+      // Leases of the members' own registrations; etcd lists them in no order.
+      if (name === 'leases') {
+        return (field as { ID: string }[])
+          .map(({ ID }) => ID)
+          .filter((id) => id.length < 4)
+          .sort();
+      }
+      return field;
+    }),
+  );
+}
+
+async function revisionOf(address: string): Promise<number> {
+  const { header } = await channels.callUnary(address, KV.Range, { key: Buffer.from('x') }, { deadlineMs: 10_000 });
+  return Number(header?.revision);
+}
+
+/** Brings two stores to the same revision, with nothing in them but what clients cannot see, and no past. */
+async function level(a: string, b: string): Promise<number> {
+  const filler = { key: Buffer.from('filler') };
+  const options = { deadlineMs: 10_000 };
+  for (const address of [a, b]) await channels.callUnary(address, KV.Put, filler, options);
+  for (;;) {
+    const [atA, atB] = [await revisionOf(a), await revisionOf(b)];
+    if (atA === atB) break;
+    await channels.callUnary(atA < atB ? a : b, KV.Put, filler, options);
+  }
+  for (const address of [a, b]) await channels.callUnary(address, KV.DeleteRange, filler, options);
+  const revision = await revisionOf(a);
+  for (const address of [a, b]) await channels.callUnary(address, KV.Compact, { revision, physical: true }, options);
+  return revision;
+}
+
+/** Walks through everything that services ask of a coordination store. */
+async function useCoordination(address: string): Promise<void> {
+  const ports = { channels, clock: systemClock, timers: systemTimers, random: systemRandom };
+  const coordination = new EtcdCoordination(ports, { endpoints: [address], identity: 'service' });
+  const key = Buffer.from('\0synod/test');
+  const lease = await coordination.grantLease(60);
+  const create = {
+    compare: [{ key, target: 'create-revision' as const, equals: 0n }],
+    success: [{ kind: 'put' as const, key, value: Buffer.from('1'), lease }],
+    failure: [{ kind: 'range' as const, key }],
+  };
+  const created = await coordination.transaction(create);
+  expect(created).toMatchObject({ succeeded: true, ranges: [[]] });
+  expect(await coordination.transaction(create)).toMatchObject({
+    succeeded: false,
+    ranges: [[{ key, value: Buffer.from('1'), version: 1n, lease, createRevision: created.revision }]],
+  });
+  expect((await coordination.range(key)).entries).toHaveLength(1);
+  expect(await coordination.keepLeaseAlive(lease)).toBe(60);
+  const seen = new Promise<string[]>((resolve) => {
+    const types: string[] = [];
+    const cancel = coordination.watch(
+      { key, startRevision: created.revision },
+      {
+        events: (events) => {
+          types.push(...events.map(({ type, entry }) => `${type} ${entry.value.toString()}`));
+          if (types.length < 2) return;
+          cancel();
+          resolve(types);
+        },
+        compacted: () => undefined,
+      },
+    );
+  });
+  await coordination.revokeLease(lease);
+  expect(await seen).toEqual(['put 1', 'delete ']);
+  expect(await coordination.keepLeaseAlive(lease)).toBe(0);
+  await expect(coordination.transaction(create)).rejects.toMatchObject({ kind: 'not-found' });
+  coordination.close();
+}
+
+it('is used by services through the etcd API', () => useCoordination(cluster.endpoints[0] ?? ''));
+
+function difference(call: Call, mine: unknown, its: unknown): string {
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (_name, field: unknown) => {
+      const bytes = field as { readonly type?: unknown; readonly data?: number[] } | null;
+      return bytes?.type === 'Buffer' ? Buffer.from(bytes.data ?? []).toString('latin1') : field;
+    });
+  return `asked ${text(call)}\n  consensus: ${text(mine)}\n  etcd:      ${text(its)}`;
+}
+
+const suite = (): void => {
+  let twin: EtcdTwin;
+  beforeAll(async () => {
+    twin = await EtcdTwin.start();
+    for (let up = false; !up;) {
+      up = await revisionOf(twin.address).then(
+        () => true,
+        () => false,
+      );
+    }
+  }, 60_000);
+  afterAll(() => twin.destroy());
+
+  it('is replaced by an etcd cluster without its services noticing', () => useCoordination(twin.address));
+
+  it('answers every call as etcd does, errors and revisions included', async () => {
+    const [ours, theirs] = [cluster.endpoints[0] ?? '', twin.address];
+    let revision = await level(ours, theirs);
+    let answered = 0;
+    let refused = 0;
+    for (const call of fc.sample(calls, { numRuns: CALLS, seed: SEED })) {
+      const [mine, its] = await Promise.all([answer(ours, call, revision), answer(theirs, call, revision)]);
+      if (JSON.stringify(mine) !== JSON.stringify(its)) throw new Error(difference(call, mine, its));
+      if (typeof mine === 'string') refused++;
+      else answered++;
+      revision = await revisionOf(ours);
+    }
+    expect(answered).toBeGreaterThan(CALLS / 4);
+    expect(refused).toBeGreaterThan(CALLS / 20);
+  }, 300_000);
+};
+
+if (!ETCD_MISSING) describe('beside etcd', suite);
