@@ -76,7 +76,7 @@ describe('wordcount', () => {
           expect(linesOf(indexed.parts).sort()).toEqual(indexSequentially(documents).sort());
         },
       ),
-      { numRuns: 30 },
+      { numRuns: 15 },
     );
   });
 
@@ -141,7 +141,7 @@ describe('a user program', () => {
   it('that throws is told on which line, or key', async () => {
     await expect(
       failing({
-        map: ({ line }: { line: string }) => {
+        map: ({ line }: { line: string }): void => {
           if (line === 'two') throw new RangeError('no twos');
         },
         reduce: pass,
@@ -157,7 +157,7 @@ describe('a user program', () => {
     ).rejects.toThrow(/^reduce failed on the key "one": Error: never/);
   });
 
-  it.each([
+  it.each<[string, object, RegExp]>([
     [
       'emits what is not text',
       { map: (_: unknown, emit: (k: unknown, v: unknown) => void) => emit('k', {}), reduce: pass },
@@ -183,9 +183,7 @@ describe('a user program', () => {
   });
 
   it('without map or reduce is refused at once', () => {
-    expect(() => userProgram({ map: pass })).toThrow(
-      expect.objectContaining({ fatal: true, message: expect.stringContaining('reduce is not a function') as string }),
-    );
+    expect(() => userProgram({ map: pass })).toThrow(/must export default .*; reduce is not a function/);
     expect(() => userProgram(undefined)).toThrow(/map is not a function/);
   });
 

@@ -25,7 +25,6 @@ const NEWLINE = 0x0a;
  */
 export function userProgram(exported: unknown): Program {
   const job = checkedJob(exported);
-  const { combine } = job;
   return {
     separators: LINE_SEPARATORS,
     folding: 'all',
@@ -49,7 +48,7 @@ export function userProgram(exported: unknown): Program {
       });
       return emitted;
     },
-    combine: combine === undefined ? undefined : userCombine(combine.bind(job)),
+    combine: job.combine === undefined ? undefined : userCombine(job),
     reduce(key, values, emit) {
       const text = key.toString();
       const take = (outKey: Buffer, value: Buffer): void => {
@@ -64,7 +63,7 @@ export function userProgram(exported: unknown): Program {
   };
 }
 
-function userCombine(combine: NonNullable<MapReduceJob['combine']>): GroupFunction {
+function userCombine(job: MapReduceJob): GroupFunction {
   return (key, values, emit) => {
     const text = key.toString();
     const combined: Buffer[] = [];
@@ -73,7 +72,9 @@ function userCombine(combine: NonNullable<MapReduceJob['combine']>): GroupFuncti
         throw new Error(`combine must emit under the key it was given, not ${quoted(outKey.toString())}`);
       combined.push(value);
     };
-    guarded(take, `combine failed on the key ${quoted(text)}`, (emitText) => combine(text, texts(values), emitText));
+    guarded(take, `combine failed on the key ${quoted(text)}`, (emitText) =>
+      job.combine?.(text, texts(values), emitText),
+    );
     for (const value of combined.sort((a, b) => a.compare(b))) emit(key, value);
   };
 }
