@@ -1,0 +1,248 @@
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { oracleProtocol, RequestStream } from '@synod/protocols';
+import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
+import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { TestCluster, TestMember } from './test-cluster';
+
+const KV = serviceDefinition('etcdserverpb.KV');
+const LEASE = serviceDefinition('etcdserverpb.Lease');
+const LOCK = serviceDefinition('v3lockpb.Lock');
+const ELECTION = serviceDefinition('v3electionpb.Election');
+const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
+const ORACLE = serviceDefinition('synod.consensus.v1.TimestampOracle');
+const HEALTH = serviceDefinition('grpc.health.v1.Health');
+
+const channels = new GrpcChannels();
+const clusters: TestCluster[] = [];
+
+async function started(size: number): Promise<TestCluster> {
+  const cluster = await TestCluster.start(size);
+  clusters.push(cluster);
+  return cluster;
+}
+
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.destroy();
+});
+afterAll(() => channels.close());
+
+function call<Request extends MessageShape, Response extends MessageShape>(
+  member: TestMember | undefined,
+  method: MethodDefinition<Request, Response>,
+  request: Request['input'],
+  signal?: AbortSignal,
+): Promise<Response['output']> {
+  const options = signal === undefined ? {} : { signal };
+  return channels.callUnary(member?.address ?? '', method, request, { deadlineMs: 20_000, ...options });
+}
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+
+async function leaderOf(members: readonly TestMember[]): Promise<TestMember> {
+  for (const member of members) {
+    const { header, leader } = await call(member, MAINTENANCE.Status, {});
+    if (header?.memberId === leader) return member;
+  }
+  throw new Error('no member leads');
+}
+
+describe('three members', () => {
+  it('keep everything when all are killed at once', async () => {
+    const cluster = await started(3);
+    for (let index = 0; index < 50; index++) {
+      await call(cluster.members[index % 3], KV.Put, { key: bytes(`k${index}`), value: bytes(String(index)) });
+    }
+    await Promise.all(cluster.members.map((member) => member.kill('SIGKILL')));
+    for (const member of cluster.members) member.start();
+    await cluster.ready();
+    for (const member of cluster.members) {
+      const { count } = await call(member, KV.Range, { key: bytes('k'), rangeEnd: bytes('l'), countOnly: true });
+      expect(count).toBe('50');
+    }
+  });
+
+  it('refuse a member whose data folder is lost, and serve on without it', async () => {
+    const cluster = await started(3);
+    const lost = cluster.members[2];
+    await lost?.kill('SIGKILL');
+    renameSync(lost?.folder ?? '', `${lost?.folder}.lost`);
+    lost?.start();
+    expect(await lost?.ended()).toBe(1);
+    expect(lost?.log).toMatch(
+      /^error: .*cluster [0-9a-f]{16} knows n3 with incarnation [0-9a-f]{16}: restore that folder/m,
+    );
+    await call(cluster.members[0], KV.Put, { key: bytes('a') });
+  });
+
+  it('say that they cannot serve when two are gone, and serve again by themselves', async () => {
+    const cluster = await started(3);
+    const [first, second, third] = cluster.members;
+    await Promise.all([second?.kill('SIGKILL'), third?.kill('SIGKILL')]);
+    await first?.logged('not ready: no majority of members answers');
+    expect((await call(first, HEALTH.Check, {})).status).toBe('NOT_SERVING');
+    const refused = await call(first, KV.Put, { key: bytes('a') }).catch(statusOf);
+    expect(refused).toMatchObject({
+      details: expect.stringMatching(/^etcdserver: (request timed out|no leader)/) as string,
+    });
+    expect((await call(first, KV.Range, { key: bytes('a'), serializable: true })).count).toBe('0');
+    second?.start();
+    await second?.logged('"message":"ready"');
+    await call(first, KV.Put, { key: bytes('a') });
+    while ((await call(first, HEALTH.Check, {})).status !== 'SERVING') await systemTurn();
+  });
+
+  it('hand out growing timestamps, whoever is asked and whoever leads', async () => {
+    const cluster = await started(3);
+    let last = 0n;
+    const next = async (member: TestMember | undefined): Promise<void> => {
+      // Between two leaders nobody has any.
+      for (;;) {
+        const answer = await call(member, ORACLE.GetTimestamp, {}).catch(() => undefined);
+        if (answer !== undefined) {
+          expect(BigInt(answer.timestamp)).toBeGreaterThan(last);
+          last = BigInt(answer.timestamp);
+          return;
+        }
+      }
+    };
+    for (const member of cluster.members) await next(member);
+    const leader = await leaderOf(cluster.members);
+    await leader.kill('SIGKILL');
+    const rest = cluster.members.filter((member) => member !== leader);
+    for (const member of rest) await next(member);
+
+    const transport = grpcTransport({ channels, log: silentLog, fault: () => undefined });
+    const ports = { transport, clock: systemClock, timers: systemTimers, random: systemRandom };
+    const stream = new RequestStream(ports, oracleProtocol(), (await leaderOf(rest)).address);
+    const many = await stream.request({ kind: 'timestamps', count: 1_000 }, { timeoutUs: 5_000_000 });
+    expect(many).toMatchObject({ kind: 'timestamps', count: 1_000 });
+    stream.close();
+  });
+});
+
+describe('locks', () => {
+  it('are held by one at a time, in the order they were asked for', async () => {
+    const cluster = await started(3);
+    const [a, b, c] = cluster.members;
+    const name = bytes('the-lock');
+    const leaseOf = async (): Promise<string> => (await call(a, LEASE.LeaseGrant, { TTL: 60 })).ID;
+    const first = await call(a, LOCK.Lock, { name, lease: await leaseOf() });
+    const order: string[] = [];
+    const waiting = call(b, LOCK.Lock, { name, lease: await leaseOf() }).then((held) => {
+      order.push('second');
+      return held;
+    });
+    while ((await call(a, KV.Range, { key: name, rangeEnd: bytes('the-lock0') })).count !== '2') await systemTurn();
+    const gone = new AbortController();
+    const abandoned = call(c, LOCK.Lock, { name, lease: await leaseOf() }, gone.signal).catch(() => 'abandoned');
+    while ((await call(a, KV.Range, { key: name, rangeEnd: bytes('the-lock0') })).count !== '3') await systemTurn();
+    gone.abort();
+    expect(await abandoned).toBe('abandoned');
+    order.push('first leaves');
+    await call(c, LOCK.Unlock, { key: first.key });
+    const second = await waiting;
+    expect(order).toEqual(['first leaves', 'second']);
+    await call(a, LOCK.Unlock, { key: second.key });
+    // Who stopped waiting left nothing behind that could own the lock.
+    expect((await call(b, LOCK.Lock, { name })).key.toString()).toMatch(/^the-lock\/[0-9a-f]+$/);
+  });
+
+  it('go to the next one when the lease of the holder ends', async () => {
+    const cluster = await started(1);
+    const [member] = cluster.members;
+    const name = bytes('short');
+    const { ID } = await call(member, LEASE.LeaseGrant, { TTL: 2 });
+    await call(member, LOCK.Lock, { name, lease: ID });
+    const next = await call(member, LOCK.Lock, { name });
+    expect((await call(member, KV.Range, { key: name, rangeEnd: bytes('shoru') })).kvs.map(({ key }) => key)).toEqual([
+      next.key,
+    ]);
+  });
+});
+
+it('elects one leader, tells who it is, and elects the next when it resigns', async () => {
+  const cluster = await started(1);
+  const [member] = cluster.members;
+  const name = bytes('office');
+  const campaign = async (value: string): Promise<{ leader: object | null }> =>
+    call(member, ELECTION.Campaign, {
+      name,
+      lease: (await call(member, LEASE.LeaseGrant, { TTL: 60 })).ID,
+      value: bytes(value),
+    });
+  const noLeader = await call(member, ELECTION.Leader, { name }).catch(statusOf);
+  expect(noLeader).toMatchObject({ details: 'election: no leader' });
+  const first = await campaign('one');
+  const second = campaign('two');
+  const seen: string[] = [];
+  const observing = (async () => {
+    for await (const { kv } of channels.callServerStream(member?.address ?? '', ELECTION.Observe, { name }, {})) {
+      if (seen.push(kv?.value.toString() ?? '') === 3) return;
+    }
+  })();
+  while (seen.length < 1) await systemTurn();
+  await call(member, ELECTION.Proclaim, { leader: first.leader, value: bytes('one again') });
+  while (seen.length < 2) await systemTurn();
+  await call(member, ELECTION.Resign, { leader: first.leader });
+  await second;
+  await observing;
+  expect(seen).toEqual(['one', 'one again', 'two']);
+  const late = await call(member, ELECTION.Proclaim, { leader: first.leader, value: bytes('x') }).catch(statusOf);
+  expect(late).toMatchObject({ details: 'election: not leader' });
+});
+
+describe('a start', () => {
+  async function planned(): Promise<TestMember> {
+    const cluster = await TestCluster.plan(1);
+    clusters.push(cluster);
+    const [member] = cluster.members;
+    if (member === undefined) throw new Error('a plan has members');
+    return member;
+  }
+
+  it.each([
+    [['--colour', 'red'], 2, 'unknown argument --colour; see --help'],
+    [['--shards', '3'], 2, '--shards 3: a power of two is wanted'],
+    [['--log-level', 'loud'], 2, '--log-level "loud": one of debug, info, warn, error'],
+  ])('with %j ends with exit code %d and one line', async (flags, code, text) => {
+    const member = await planned();
+    member.start(flags);
+    expect(await member.ended()).toBe(code);
+    expect(member.log).toBe(`error: ${text}`);
+  });
+
+  it('on a folder of something else, or with a port in use, says so and changes nothing', async () => {
+    const member = await planned();
+    mkdirSync(member.folder);
+    writeFileSync(
+      path.join(member.folder, 'VERSION'),
+      JSON.stringify({ format: 1, service: 'storage-shard', nodeId: 'n1', incarnation: 'x' }),
+    );
+    member.start();
+    expect(await member.ended()).toBe(1);
+    expect(member.log).toContain('is a data folder of storage-shard, not of consensus');
+    const running = (await started(1)).members[0];
+    const peer = running?.ports.peer ?? 0;
+    const other = await planned();
+    const clash = new TestMember('n1', { ...other.ports, peer }, other.folder, `n1=127.0.0.1:${peer}`);
+    clash.start();
+    expect(await clash.ended()).toBe(1);
+    expect(clash.log).toContain(`port ${peer} is in use`);
+  });
+
+  it('is ended by SIGTERM within five seconds, with exit code 0', async () => {
+    const [member] = (await started(1)).members;
+    await call(member, KV.Put, { key: bytes('a') });
+    const startedUs = systemClock.monotonicUs();
+    const ended = member?.ended();
+    void member?.kill('SIGTERM');
+    expect(await ended).toBe(0);
+    expect(systemClock.monotonicUs() - startedUs).toBeLessThan(5_000_000);
+  });
+});
+
+function systemTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
