@@ -12,7 +12,14 @@ export type InputSplit =
       readonly ranges: readonly { readonly document: Buffer; readonly start: number; readonly end: number }[];
     }
   /** The live keys in `[start, end)` as of a timestamp; an empty `end` is after every key. */
-  | { readonly kind: 'store'; readonly readTs: bigint; readonly start: Buffer; readonly end: Buffer };
+  | {
+      readonly kind: 'store';
+      readonly readTs: bigint;
+      readonly start: Buffer;
+      readonly end: Buffer;
+      /** All of them, if they are few; else empty. */
+      readonly keys: readonly Buffer[];
+    };
 
 export interface InputPlan {
   readonly splits: readonly InputSplit[];
@@ -35,6 +42,8 @@ export interface SnapshotStore {
 /** Input for which one reducer is enough. */
 const BYTES_PER_PARTITION = 16 * 1024 * 1024;
 const PARTITIONS_MAX = 256;
+/** A split of no more keys is read key by key: a range would have to be searched for in every shard. */
+const KEYS_MAX = 64;
 
 /**
  * Lists the input and cuts it into splits.
@@ -70,25 +79,31 @@ async function planRows(
   store: SnapshotStore,
   readTs: bigint,
 ): Promise<InputPlan> {
-  const starts: Buffer[] = [];
+  const splits: { readonly start: Buffer; keys: Buffer[] }[] = [];
   let documents = 0;
   let bytes = 0;
   let room = 0;
+  let count = 0;
   for await (const { key, value } of store.rows({ prefix: input.prefix, readTs })) {
     documents++;
     bytes += value.length;
-    if (value.length > room || starts.length === 0) {
-      starts.push(key);
+    if (value.length > room || splits.length === 0) {
+      splits.push({ start: key, keys: [] });
       room = splitBytes;
+      count = 0;
     }
     room -= value.length;
+    const split = splits.at(-1) as { keys: Buffer[] };
+    split.keys = ++count > KEYS_MAX ? [] : [...split.keys, key];
   }
   if (documents === 0) {
     throw new SynodError('not-found', `no key of the store begins with ${JSON.stringify(input.prefix.toString())}`);
   }
   const last = prefixEnd(input.prefix) ?? Buffer.alloc(0);
-  const splits = starts.map((start, at): InputSplit => ({ kind: 'store', readTs, start, end: starts[at + 1] ?? last }));
-  return { splits, documents, bytes, partitions: partitionsFor(bytes) };
+  const ranges = splits.map(({ start, keys }, at): InputSplit => {
+    return { kind: 'store', readTs, start, end: splits[at + 1]?.start ?? last, keys };
+  });
+  return { splits: ranges, documents, bytes, partitions: partitionsFor(bytes) };
 }
 
 function partitionsFor(bytes: number): number {

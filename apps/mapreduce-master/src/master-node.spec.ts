@@ -302,11 +302,13 @@ describe('a submission', () => {
     await eventually(() => job.plan !== undefined);
     const text = (bytes: Buffer): string => bytes.toString();
     expect(
-      job.plan?.splits.map((split) => split.kind === 'store' && [split.readTs, text(split.start), text(split.end)]),
+      job.plan?.splits.map(
+        (split) => split.kind === 'store' && [split.readTs, text(split.start), text(split.end), split.keys.map(text)],
+      ),
     ).toEqual([
-      [42n, 'p/a', 'p/c'],
-      [42n, 'p/c', 'p/d'],
-      [42n, 'p/d', 'p0'],
+      [42n, 'p/a', 'p/c', ['p/a', 'p/b']],
+      [42n, 'p/c', 'p/d', ['p/c']],
+      [42n, 'p/d', 'p0', ['p/d']],
     ]);
   });
 });

@@ -13,7 +13,10 @@ export function runMap(job: Job, { attempt, split }: SchedulerEffect & { kind: '
     const ranges = input.ranges.map(({ document, start, end }) => ({ document, start, end }));
     return { ...common, files: { folder: input.folder, ranges } };
   }
-  return { ...common, store: { readTs: String(input.readTs), start: input.start, end: input.end } };
+  return {
+    ...common,
+    store: { readTs: String(input.readTs), start: input.start, end: input.end, keys: [...input.keys] },
+  };
 }
 
 /** The message that assigns a reduce attempt: what to fetch, gathered by worker, and where to write. */

@@ -49,8 +49,8 @@ function programOrder(program: mapreduceV1.JobProgram__Output, bundle: string | 
 
 function splitOrder(task: mapreduceV1.RunMap__Output): SplitOrder {
   if (task.split === 'store') {
-    const { readTs, start, end } = required(task.store, 'store');
-    return { kind: 'store', readTs: BigInt(readTs), start, end };
+    const { readTs, start, end, keys } = required(task.store, 'store');
+    return { kind: 'store', readTs: BigInt(readTs), start, end, keys };
   }
   const { folder, ranges } = required(task.files, 'files');
   return {

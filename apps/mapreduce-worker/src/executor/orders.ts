@@ -14,7 +14,14 @@ export type SplitOrder =
       readonly ranges: readonly { readonly document: Uint8Array; readonly start: number; readonly end: number }[];
     }
   /** The live keys in `[start, end)` as of a timestamp; an empty `end` is after every key. */
-  | { readonly kind: 'store'; readonly readTs: bigint; readonly start: Uint8Array; readonly end: Uint8Array };
+  | {
+      readonly kind: 'store';
+      readonly readTs: bigint;
+      readonly start: Uint8Array;
+      readonly end: Uint8Array;
+      /** All of them, if they are few; else empty. */
+      readonly keys: readonly Uint8Array[];
+    };
 
 /** Map outputs that one worker holds. */
 export interface SourceOrder {

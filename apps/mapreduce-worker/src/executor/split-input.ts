@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { recordChunks, type RecordChunk, type Separators } from '@synod/mapreduce';
+import { SynodError } from '@synod/runtime';
 import type { SplitOrder } from './orders';
 import type { SnapshotReader } from './snapshot-reader';
 
@@ -9,6 +10,9 @@ const LIMITS = {
   /** A record must fit in memory as a whole; a quarter of an executor's heap. */
   recordBytesMax: 128 * 1024 * 1024,
 };
+
+/** Values are up to 1 MiB. */
+const KEYS_AT_ONCE = 16;
 
 type Visit = (document: Buffer, chunk: RecordChunk) => void;
 
@@ -49,8 +53,27 @@ function readFileRange(
 
 /** A value is a document; a split holds whole values, so there is nothing to align. */
 async function readRows(split: SplitOrder & { kind: 'store' }, reader: SnapshotReader, visit: Visit): Promise<void> {
-  const { readTs, start, end } = split;
+  const { readTs, start, end, keys } = split;
+  if (keys.length > 0)
+    return readKeys(
+      keys.map((key) => Buffer.from(key)),
+      readTs,
+      reader,
+      visit,
+    );
   for await (const { key, value } of reader.rows({ start: Buffer.from(start), end: Buffer.from(end), readTs })) {
     if (value.length > 0) visit(key, { offset: 0, bytes: value });
+  }
+}
+
+async function readKeys(keys: readonly Buffer[], readTs: bigint, reader: SnapshotReader, visit: Visit): Promise<void> {
+  for (let at = 0; at < keys.length; at += KEYS_AT_ONCE) {
+    const some = keys.slice(at, at + KEYS_AT_ONCE);
+    const values = await reader.values(some, readTs);
+    some.forEach((key, index) => {
+      const value = values[index];
+      if (value === undefined) throw new SynodError('corrupt', `the snapshot has lost the key ${key.toString()}`);
+      if (value.length > 0) visit(key, { offset: 0, bytes: value });
+    });
   }
 }
