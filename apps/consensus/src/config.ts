@@ -42,7 +42,8 @@ const settings = {
   peerAdvertise: addressSetting('what members are told of it; its address in --initial-cluster if absent').optional(),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
     min: 1,
-    max: 16_384,
+    // They are all placed in one transaction.
+    max: 2_048,
     default: 64,
   }),
   foundingStorageNodes: countSetting('storage nodes to wait for before the shards are placed', {

@@ -255,7 +255,7 @@ export class CoordinationHost {
 
 function granted<T>(result: T | Refused): T {
   if (typeof result === 'object' && result !== null && 'error' in result) throw new EtcdError(result.error);
-  return result as T;
+  return result;
 }
 
 function resultOf<K extends ApplyResult['kind']>(

@@ -39,10 +39,8 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
-  let probe: QuorumProbe | undefined;
-  const status = new StatusServer(metrics, () =>
-    probe === undefined ? 'waiting for all founders' : probe.serving ? undefined : 'no majority of members answers',
-  );
+  let obstacle: () => string | undefined = () => 'waiting for all founders';
+  const status = new StatusServer(metrics, () => obstacle());
   await status.listen(config.httpListen);
   await peerServer.listen(config.peerListen);
   const store = await openStore({ folder: path.join(data.folder, 'store') });
@@ -69,7 +67,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   clientServer.health.set(false);
   await clientServer.listen(config.listen);
   log.info('listening', { clients: config.listen, peers: config.peerListen, http: config.httpListen });
-  probe = new QuorumProbe(
+  const probe = new QuorumProbe(
     ports,
     () => node.host.readBarrier(),
     (serving) => {
@@ -78,6 +76,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       else log.warn('not ready: no majority of members answers');
     },
   );
+  obstacle = () => (probe.serving ? undefined : 'no majority of members answers');
   probe.start();
 
   return {

@@ -72,6 +72,15 @@ it('lets services write under the reserved prefix', () => {
   expect(refusal(deleteRangeRequest(Buffer.from('\0synod/'), Buffer.from('\0synod0')), 'service')).toBeUndefined();
 });
 
+it('lets services found a cluster of many shards in one transaction', () => {
+  const founding = txn(
+    [],
+    Array.from({ length: 4_096 }, (_, index) => put(`\0synod/placement/${index}`, '')),
+  );
+  expect(refusal(founding, 'service')).toBeUndefined();
+  expect(refusal(founding)).toBe('etcdserver: too many operations in txn request');
+});
+
 it('has one text for each error', () => {
   const texts = Object.values(ETCD_ERRORS).map(([, text]) => text);
   expect(new Set(texts).size).toBe(texts.length);

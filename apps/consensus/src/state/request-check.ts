@@ -4,8 +4,11 @@ import type { DeleteRangeRequest, OperationRequest, PutRequest, TxnRequest } fro
 import { RESERVED } from './reserved';
 import { intersect, spanIncludes, spanOf, spanWithin, type Span } from './span';
 
-/** Comparisons, and operations of either path, of a transaction; a nested one has what its parents left. */
-const TXN_OPERATIONS_MAX = 128;
+/**
+ * Comparisons, and operations of either path, of a transaction; a nested one has what its parents left. etcd's bound for clients; the
+ * founding of the cluster writes a key for each shard at once.
+ */
+const TXN_OPERATIONS_MAX = { client: 128, service: 4_096 } as const satisfies Record<Identity, number>;
 /** A request as it is encoded for the log. (etcd's --max-request-bytes.) */
 export const REQUEST_BYTES_MAX = 1536 * 1024;
 
@@ -19,7 +22,7 @@ export type Identity = 'service' | 'client';
  */
 export function checkOperation(request: OperationRequest, identity: Identity): void {
   if (request.kind === 'txn') {
-    checkTxn(request, identity, TXN_OPERATIONS_MAX);
+    checkTxn(request, identity, TXN_OPERATIONS_MAX[identity]);
     refuseOverlaps(request);
     return;
   }
