@@ -10,7 +10,7 @@ describe('DataFolder', () => {
   beforeEach(() => (folder = mkdtempSync(path.join(tmpdir(), 'synod-data-'))));
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  async function opened(options: Partial<typeof self> = {}): Promise<DataFolder> {
+  async function opened(options: Partial<typeof self & { folder: string }> = {}): Promise<DataFolder> {
     const data = await DataFolder.open({ folder, ...self, ...options });
     await data.release();
     return data;
@@ -53,6 +53,21 @@ describe('DataFolder', () => {
     await expect(data.join('c2')).rejects.toThrow(/belongs to cluster c1, not to c2/);
     await data.release();
     expect((await opened()).version.clusterId).toBe('c1');
+  });
+
+  it('makes the folder, with its parents', async () => {
+    const data = await DataFolder.open({ ...self, folder: path.join(folder, 'a/b/c') });
+    expect(data.folder).toBe(path.join(folder, 'a/b/c'));
+    expect(data.fresh).toBe(true);
+    await data.release();
+  });
+
+  it('names a folder that cannot be made', async () => {
+    writeFileSync(path.join(folder, 'file'), '');
+    await expect(opened({ folder: path.join(folder, 'file/below') })).rejects.toMatchObject({
+      kind: 'failed-precondition',
+      message: expect.stringMatching(/file\/below cannot be a data folder: ENOTDIR/) as string,
+    });
   });
 
   it('refuses a folder with files of something else, and a damaged VERSION', async () => {

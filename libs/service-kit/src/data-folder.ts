@@ -48,7 +48,7 @@ export class DataFolder {
   static async open(options: { folder: string; service: string; nodeId: string; format: number }): Promise<DataFolder> {
     const { service, nodeId, format } = options;
     const folder = path.resolve(options.folder);
-    await mkdir(folder, { recursive: true });
+    await createFolder(folder);
     const lock = await lockFolder(folder, LOCK);
     try {
       return await DataFolder.read(folder, lock, { service, nodeId, format });
@@ -99,6 +99,29 @@ export class DataFolder {
   }
 }
 
+/** Its name, and those of the parents made with it, are on disk when this resolves: a folder that vanishes takes its votes along. */
+async function createFolder(folder: string): Promise<void> {
+  try {
+    const first = await mkdir(folder, { recursive: true });
+    if (first === undefined) return;
+    for (let made = folder; made.length >= first.length; made = path.dirname(made))
+      await syncFolder(path.dirname(made));
+  } catch (cause) {
+    throw new SynodError('failed-precondition', `${folder} cannot be a data folder: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const directory = await open(folder, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
 function refusal(message: string): SynodError {
   return new SynodError('failed-precondition', message);
 }
@@ -143,7 +166,5 @@ async function writeVersion(folder: string, version: Version): Promise<void> {
   await file.sync();
   await file.close();
   await rename(draft, path.join(folder, FILE));
-  const directory = await open(folder, 'r');
-  await directory.sync();
-  await directory.close();
+  await syncFolder(folder);
 }

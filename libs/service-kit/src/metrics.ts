@@ -29,6 +29,29 @@ export class Metrics {
       labelNames: ['method'],
       registers,
     });
+    const batches = new Counter({
+      name: 'synod_stream_batches_total',
+      help: 'Batches on the streams between nodes, by protocol and direction (sent, received).',
+      labelNames: ['method', 'direction'],
+      registers,
+    });
+    const messages = new Counter({
+      name: 'synod_stream_messages_total',
+      help: 'Messages in those batches.',
+      labelNames: ['method', 'direction'],
+      registers,
+    });
+    const bytes = new Counter({
+      name: 'synod_stream_bytes_total',
+      help: 'Bytes of those batches.',
+      labelNames: ['method', 'direction'],
+      registers,
+    });
+    const batch = (direction: string) => (method: string, messageCount: number, byteCount: number) => {
+      batches.inc({ method, direction });
+      messages.inc({ method, direction }, messageCount);
+      bytes.inc({ method, direction }, byteCount);
+    };
     this.rpc = {
       callEnded: (method, code, elapsed) => {
         calls.inc({ method, code });
@@ -36,6 +59,8 @@ export class Metrics {
       },
       streamOpened: (method) => streams.inc({ method }),
       streamClosed: (method) => streams.dec({ method }),
+      batchSent: batch('sent'),
+      batchReceived: batch('received'),
     };
   }
 

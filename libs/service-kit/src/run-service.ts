@@ -34,7 +34,9 @@ export async function runService(start: (end: (error: unknown) => void) => Promi
     running = await Promise.race([starting, ended.then(() => undefined)]);
     const error = await ended;
     if (error !== undefined) process.exit(report(error));
-    setTimeout(() => process.exit(0), STOP_MS).unref();
+    setTimeout(() => {
+      process.exit(report(new SynodError('unavailable', `could not stop within ${STOP_MS} ms; cut short`)));
+    }, STOP_MS).unref();
     await running?.stop();
     process.exit(0);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { parseAddress } from '@synod/rpc';
+import type { AddressInfo } from 'node:net';
+import { parseAddress, type Address } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import type { Metrics } from './metrics';
 
@@ -29,8 +30,11 @@ export class StatusServer {
     });
   }
 
-  /** @throws {SynodError} `unavailable`, naming the address, if it cannot be had */
-  async listen(address: string): Promise<void> {
+  /**
+   * @returns the address with the port in use
+   * @throws {SynodError} `unavailable`, naming the address, if it cannot be had
+   */
+  async listen(address: string): Promise<Address> {
     const { host, port } = parseAddress(address);
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', (cause) => {
@@ -38,6 +42,7 @@ export class StatusServer {
       });
       this.server.listen(port, host, resolve);
     });
+    return { host, port: (this.server.address() as AddressInfo).port };
   }
 
   async stop(): Promise<void> {
