@@ -207,7 +207,7 @@ describe('two oracles', () => {
         us: fc.nat(2_000_000),
         count: fc.integer({ min: 1, max: TIMESTAMPS_MAX }),
       }),
-      { minLength: 10, maxLength: 80 },
+      { minLength: 40, maxLength: 120 },
     );
     const delays = fc.infiniteStream(fc.tuple(fc.nat(40_000), fc.nat(40_000)));
     const fates = fc.infiniteStream(
@@ -254,7 +254,7 @@ describe('two oracles', () => {
     );
     // The property means nothing unless both had something to say.
     expect(answered).toBeGreaterThan(100);
-    expect(tenures).toBeGreaterThan(5);
+    expect(tenures).toBeGreaterThan(20);
   }, 30_000);
 });
 
