@@ -35,9 +35,9 @@ const upToDate = existsSync(STAMP) && readFileSync(STAMP, 'utf8') === stamp;
 if (!upToDate || process.argv.includes('--force')) generate();
 
 function generate() {
-  // A folder of its own beside the target, then one rename a file: whoever compiles meanwhile sees old files or new ones, never none.
+  // A folder of its own on the same disk, then one rename a file: whoever compiles meanwhile sees old files or new ones, never none.
   mkdirSync(GEN, { recursive: true });
-  const fresh = mkdtempSync(`${GEN}-`);
+  const fresh = mkdtempSync(path.join(WORKSPACE, 'node_modules/.synod-generate-'));
   try {
     writeTypes(fresh);
     const root = loadSchema();
