@@ -24,12 +24,16 @@ export class Job {
 
   constructor(
     readonly id: JobId,
-    readonly spec: JobSpec,
+    private asked: JobSpec,
     readonly output: OutputFolder,
     /** The pinned snapshot, for input from the store. */
     readonly readTs: bigint | undefined,
     readonly startedUs: number,
   ) {}
+
+  get spec(): JobSpec {
+    return this.asked;
+  }
 
   get scheduler(): JobScheduler | undefined {
     return this.stage.kind === 'scheduled' ? this.stage.scheduler : undefined;
@@ -84,6 +88,7 @@ export class Job {
   end(outcome: JobOutcome, failureKind: ErrorKind | '', atUs: number): void {
     if (this.ended !== undefined) return;
     if (this.stage.kind === 'planning') this.stage = { kind: 'unplanned' };
+    this.dropInput();
     this.ended = { outcome, failureKind, atUs };
     this.changed();
   }
@@ -100,6 +105,13 @@ export class Job {
       signal.addEventListener('abort', done);
       if (signal.aborted) done();
     });
+  }
+
+  /** What only a running job needs: ended ones are remembered by the hundred. */
+  private dropInput(): void {
+    const { program } = this.asked;
+    if (program.kind === 'user') this.asked = { ...this.asked, program: { ...program, bundle: Buffer.alloc(0) } };
+    if (this.stage.kind === 'scheduled') this.stage = { ...this.stage, plan: { ...this.stage.plan, splits: [] } };
   }
 
   private changed(): void {

@@ -4,7 +4,7 @@ import { SynodError } from '@synod/runtime';
 import type { FetchedPiece, ShuffleClient } from './fetch-outputs';
 
 /** A stream that brings nothing for so long is given up: its worker may be stopped, or cut off without a word. */
-const SILENCE_MS = 10_000;
+const SILENCE_MS = 4_000;
 
 /** The shuffle of other workers over gRPC, on connections of its own. */
 export function grpcShuffle(channels: GrpcChannels): ShuffleClient {
