@@ -225,7 +225,7 @@ export class CoordinationHost {
   private async expire(id: LeaseId): Promise<void> {
     const proposed = await this.group.propose(encodeCommand({ kind: 'lease-revoke', id }));
     if (proposed.kind === 'applied') {
-      this.options.ports.probes.sometimes('a lease expired');
+      this.options.ports.probes.sometimes('lease-expired');
       this.options.ports.log.debug('a lease expired', { lease: id });
     }
   }

@@ -10,6 +10,7 @@ import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
 import { addEtcdServices } from './services/etcd-services';
+import { timedDisk } from './timed-disk';
 
 const SERVICE = 'consensus';
 /** Of everything in the data folder. */
@@ -28,7 +29,11 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
-    disk: openDisk(data.folder),
+    disk: timedDisk(
+      openDisk(data.folder),
+      systemClock,
+      metrics.histogram('synod_fsync_seconds', 'How long syncs of the log took.'),
+    ),
     log,
     probes: noProbes,
   };
