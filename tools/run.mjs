@@ -50,7 +50,6 @@ function installed() {
 function run(main, mainArgs) {
   const child = spawn(process.execPath, ['--enable-source-maps', path.join(WORKSPACE, main), ...mainArgs], {
     stdio: 'inherit',
-    env: { ...process.env, SYNOD_PARENT_PID: String(process.pid) },
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));

@@ -63,7 +63,8 @@ describe('runService', () => {
     env: Record<string, string> = {},
   ): { child: ChildProcess; ended: Promise<Ended> } {
     const child = spawn(process.execPath, [path.join(folder, 'service.js'), ...args], {
-      env: { ...process.env, NODE_PATH: path.join(WORKSPACE, 'node_modules'), ...env },
+      // Whatever started this test is not the service's parent.
+      env: { ...process.env, SYNOD_PARENT_PID: '', NODE_PATH: path.join(WORKSPACE, 'node_modules'), ...env },
     });
     let [out, err] = ['', ''];
     child.stdout.on('data', (text: Buffer) => (out += text.toString()));
