@@ -10,3 +10,10 @@ export function lineOf(error: unknown): string {
 export function exitCodeOf(error: unknown): 1 | 2 {
   return error instanceof UsageError ? 2 : 1;
 }
+
+/** What becomes of a command whose output cannot be written: a reader such as `head` that has had enough is no failure. */
+export function endOfOutput(error: NodeJS.ErrnoException): never {
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(lineOf(new Error(`the output cannot be written: ${error.message}`)));
+  process.exit(1);
+}

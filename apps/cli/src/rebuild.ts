@@ -29,7 +29,7 @@ export function rebuildOnChange(service: string, rebuilt: () => Promise<void>): 
     timer = setTimeout(() => void build(), QUIET_MS);
   };
   for (const folder of [`apps/${service}/src`, 'libs', 'protos']) {
-    watch(path.join(WORKSPACE, folder), { recursive: true }, (_, file) => {
+    watch(path.join(WORKSPACE, folder), { recursive: true, persistent: false }, (_, file) => {
       if (file !== null && /\.(ts|proto)$/.test(file) && !file.includes(`${path.sep}gen${path.sep}`)) changed();
     });
   }

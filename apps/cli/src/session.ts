@@ -19,7 +19,7 @@ export function withEndpoints(command: Command): Command {
 
 /** The consensus members that a command was told of. */
 export function endpointsOf({ endpoints }: EndpointOptions): string[] {
-  const text = endpoints ?? process.env['SYNOD_ENDPOINTS'] ?? DEFAULT_ENDPOINT;
+  const text = endpoints ?? (process.env['SYNOD_ENDPOINTS'] || DEFAULT_ENDPOINT);
   const addresses = text.split(',').map((address) => address.trim());
   for (const address of addresses) {
     try {

@@ -29,17 +29,23 @@ function watchLink(child: number, parent: number, gone: () => void): void {
 function npmAncestor(): { pid: number; child: number } | undefined {
   let child = process.pid;
   for (let pid = process.ppid; pid > 1; pid = parentOf(pid) ?? 0) {
-    if (/\bnp[mx]\b/.test(commandOf(pid))) return { pid, child };
+    if (isNpm(commandOf(pid))) return { pid, child };
     child = pid;
   }
   return undefined;
 }
 
-function commandOf(pid: number): string {
+/** npm names its process after its command line ("npm exec synod up"); before that it is a script run by Node. */
+function isNpm(command: readonly string[]): boolean {
+  const [program = '', script = ''] = command;
+  return /^np[mx]\b/.test(program) || /\bnp[mx](-cli\.js)?$/.test(script);
+}
+
+function commandOf(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
   } catch {
-    return '';
+    return [];
   }
 }
 

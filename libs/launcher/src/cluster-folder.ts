@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { SERVICES } from '@synod/coordination';
@@ -34,22 +34,16 @@ export async function planOf(folder: string, first: () => Promise<ClusterPlan>):
   const draft = `${file}.${process.pid}`;
   await writeFile(draft, `${JSON.stringify({ format: FORMAT, ...plan }, null, 2)}\n`, { flush: true });
   try {
-    await claim(file, draft);
+    // Unlike a rename, a link fails if somebody has taken the name meanwhile.
+    await link(draft, file);
     return plan;
   } catch (error) {
-    await rm(draft, { force: true });
     const winner = await read(file);
     if (winner === undefined) throw error;
     return winner;
+  } finally {
+    await rm(draft, { force: true });
   }
-}
-
-/** Gives `draft` the name `file` if nobody has it yet. */
-async function claim(file: string, draft: string): Promise<void> {
-  const mark = await open(`${file}.founding`, 'wx');
-  await mark.close();
-  await rename(draft, file);
-  await rm(`${file}.founding`);
 }
 
 async function read(file: string): Promise<ClusterPlan | undefined> {

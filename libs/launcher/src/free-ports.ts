@@ -1,4 +1,6 @@
 import { createServer, type Server } from 'node:net';
+import { SynodError } from '@synod/runtime';
+import type { ProcessPlan } from './cluster-plan';
 
 /** `count` different ports of 127.0.0.1 that nobody holds now. Another process may still take one before it is used. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -12,16 +14,26 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** The first of `ports` that something else on 127.0.0.1 holds, if any. */
-export async function firstTakenPort(ports: readonly number[]): Promise<number | undefined> {
-  for (const port of ports) {
-    try {
-      await close(await listen(port));
-    } catch {
-      return port;
+/** @throws {SynodError} `failed-precondition`, naming the port and whose it is to be, if something else on 127.0.0.1 holds one */
+export async function refuseTakenPorts(processes: readonly ProcessPlan[]): Promise<void> {
+  for (const { id, ports } of processes) {
+    for (const port of Object.values(ports)) {
+      if (!(await isTaken(port))) continue;
+      throw new SynodError(
+        'failed-precondition',
+        `port ${port} (of ${id}) is in use by another program; stop it, or use another --port-base with a new --data folder`,
+      );
     }
   }
-  return undefined;
+}
+
+async function isTaken(port: number): Promise<boolean> {
+  try {
+    await close(await listen(port));
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function listen(port: number): Promise<Server> {

@@ -16,7 +16,7 @@ export {
   type ProcessPlan,
 } from './cluster-plan';
 export { planOf } from './cluster-folder';
-export { firstTakenPort, freePorts } from './free-ports';
+export { freePorts, refuseTakenPorts } from './free-ports';
 // Its processes.
 export { Supervisor, type RunningProcess, type SupervisorEvent, type SupervisorOptions } from './supervisor';
 export { watchNpm, watchParent } from './ancestors';

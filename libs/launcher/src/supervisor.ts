@@ -22,7 +22,8 @@ export type SupervisorEvent =
       readonly id: string;
       readonly pid: number;
       readonly cause: string;
-      readonly lastWords: string;
+      /** What it gave as the reason, if it gave one. */
+      readonly complaint: string | undefined;
     }
   | { readonly kind: 'restarted'; readonly id: string; readonly pid: number };
 
@@ -38,7 +39,10 @@ export interface SupervisorOptions {
   readonly report: (event: SupervisorEvent) => void;
 }
 
-const RESTART_PAUSE_MS = 300;
+/** Before a process is started again: at first, and at most, since what dies at once is given twice the time. */
+const RESTART_PAUSE_MS = { first: 300, most: 5_000 };
+/** A process that lived so long did not die at once. */
+const STEADY_MS = 10_000;
 /** Between questions whether a starting process is ready. */
 const READY_POLL_MS = 100;
 /** A process that has not drained by then is killed: everything stops within 5 s. */
@@ -51,7 +55,14 @@ interface Supervised {
   child: ChildProcess | undefined;
   /** Down because its owner said so: not to be started again. */
   held: boolean;
+  /** The end of what it wrote. */
   lastWords: string;
+  /** It reported itself ready since its owner started it. */
+  wasReady: boolean;
+  /** Why it ended by itself before it was ever ready: another start would end the same way. */
+  refusal: string | undefined;
+  restartPauseMs: number;
+  startedAtMs: number;
   log: WriteStream | undefined;
 }
 
@@ -59,12 +70,24 @@ interface Supervised {
 export class Supervisor {
   private readonly supervised: ReadonlyMap<string, Supervised>;
   private stopping = false;
+  /** Calls of `ready` in progress. */
+  private waiters = 0;
 
   constructor(private readonly options: SupervisorOptions) {
     this.supervised = new Map(
       options.plan.processes.map((process) => [
         process.id,
-        { process, child: undefined, held: false, lastWords: '', log: undefined },
+        {
+          process,
+          child: undefined,
+          held: false,
+          lastWords: '',
+          wasReady: false,
+          refusal: undefined,
+          restartPauseMs: RESTART_PAUSE_MS.first,
+          startedAtMs: 0,
+          log: undefined,
+        },
       ]),
     );
   }
@@ -73,34 +96,52 @@ export class Supervisor {
   async start(ids: readonly string[] = [...this.supervised.keys()]): Promise<void> {
     await mkdir(path.join(this.options.folder, 'logs'), { recursive: true });
     for (const id of ids) {
+      if (this.stopping) return;
       const supervised = this.find(id);
       supervised.held = false;
-      if (supervised.child === undefined) this.spawn(supervised);
+      if (supervised.child !== undefined) continue;
+      supervised.wasReady = false;
+      supervised.refusal = undefined;
+      this.spawn(supervised);
     }
   }
 
   /**
    * Resolves when the named processes (or all) report themselves ready.
-   * @throws {SynodError} `unavailable`, naming who is not ready, after `timeoutMs`; or at once if a process died and is not restarted
+   * @throws {SynodError} `failed-precondition` at once if one refuses to start, saying why; `unavailable`, naming who is not ready, after
+   *   `timeoutMs`, or at once if a process died and is not restarted
    */
   async ready(timeoutMs: number, ids: readonly string[] = [...this.supervised.keys()]): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    let waiting = ids.map((id) => this.find(id));
+    this.waiters++;
+    try {
+      await this.allReady(
+        Date.now() + timeoutMs,
+        ids.map((id) => this.find(id)),
+      );
+    } finally {
+      this.waiters--;
+    }
+  }
+
+  private async allReady(deadline: number, wanted: readonly Supervised[]): Promise<void> {
+    let waiting = wanted;
     for (;;) {
-      const states = await Promise.all(waiting.map(async (one) => ({ one, ready: await isReady(one.process) })));
-      waiting = states.filter(({ ready }) => !ready).map(({ one }) => one);
+      await Promise.all(waiting.map(async (one) => (one.wasReady = await isReady(one.process))));
+      waiting = waiting.filter(({ wasReady }) => !wasReady);
       if (waiting.length === 0) return;
-      const dead = waiting.find(({ child }) => child === undefined && !this.options.restart);
-      if (dead !== undefined || Date.now() > deadline || this.stopping) {
-        const names = waiting.map(({ process }) => process.id).join(', ');
-        const words = (dead ?? waiting[0])?.lastWords.trim().split('\n').at(-1) ?? '';
-        throw new SynodError(
-          'unavailable',
-          `not ready: ${names}; see ${this.logOf(waiting[0])}${words === '' ? '' : `: ${words}`}`,
-        );
+      const refusing = waiting.find(({ refusal }) => refusal !== undefined);
+      if (refusing !== undefined) {
+        throw new SynodError('failed-precondition', `${refusing.process.id} does not start: ${refusing.refusal}`);
       }
+      const dead = waiting.some(({ child }) => child === undefined && !this.options.restart);
+      if (dead || Date.now() > deadline || this.stopping) throw this.notReady(waiting);
       await pause(READY_POLL_MS);
     }
+  }
+
+  private notReady(waiting: readonly Supervised[]): SynodError {
+    const names = waiting.map(({ process }) => process.id).join(', ');
+    return new SynodError('unavailable', `not ready: ${names}; see ${this.logOf(waiting[0])}`);
   }
 
   running(): RunningProcess[] {
@@ -172,11 +213,14 @@ export class Supervisor {
       ['--enable-source-maps', program, ...flagsOf(options.plan, plan, this.folderOf(plan))],
       {
         stdio: ['ignore', 'pipe', 'pipe'],
+        // In a session of its own: Ctrl-C and a terminal's end are for the supervisor, who stops it in good order.
+        detached: true,
         env: { ...process.env, ...options.environment, SYNOD_PARENT_PID: String(process.pid) },
       },
     );
     supervised.child = child;
     supervised.lastWords = '';
+    supervised.startedAtMs = Date.now();
     supervised.log ??= createWriteStream(this.logOf(supervised), { flags: 'a' });
     const log = supervised.log;
     for (const stream of [child.stdout, child.stderr]) {
@@ -186,20 +230,30 @@ export class Supervisor {
       });
     }
     child.once('error', (error) => (supervised.lastWords = error.message));
-    child.once('close', (code, signal) => this.died(supervised, child, signal ?? `exit code ${code}`));
+    child.once('close', (code, signal) => this.died(supervised, child, code, signal));
   }
 
-  private died(supervised: Supervised, child: ChildProcess, cause: string): void {
+  private died(supervised: Supervised, child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): void {
     supervised.child = undefined;
     if (this.stopping || supervised.held) return;
     const { id } = supervised.process;
-    this.options.report({ kind: 'died', id, pid: child.pid ?? 0, cause, lastWords: supervised.lastWords });
+    const cause = signal ?? `exit code ${code}`;
+    const complaint = complaintIn(supervised.lastWords);
+    if (signal === null && code !== 0 && !supervised.wasReady) {
+      supervised.refusal = complaint ?? `${cause}; see ${this.logOf(supervised)}`;
+      // Whoever waits for it is told instead.
+      if (this.waiters > 0) return;
+    }
+    this.options.report({ kind: 'died', id, pid: child.pid ?? 0, cause, complaint });
     if (!this.options.restart) return;
+    const { first, most } = RESTART_PAUSE_MS;
+    if (Date.now() - supervised.startedAtMs > STEADY_MS) supervised.restartPauseMs = first;
     setTimeout(() => {
       if (this.stopping || supervised.held || supervised.child !== undefined) return;
       this.spawn(supervised);
       this.options.report({ kind: 'restarted', id, pid: this.find(id).child?.pid ?? 0 });
-    }, RESTART_PAUSE_MS);
+    }, supervised.restartPauseMs);
+    supervised.restartPauseMs = Math.min(2 * supervised.restartPauseMs, most);
   }
 
   private find(id: string): Supervised {
@@ -215,6 +269,12 @@ export class Supervisor {
   private logOf(supervised: Supervised | undefined): string {
     return path.join(this.options.folder, 'logs', `${supervised?.process.id ?? ''}.log`);
   }
+}
+
+/** The last error line of a service's output, which is mostly its log. */
+function complaintIn(output: string): string | undefined {
+  const line = output.split('\n').findLast((each) => each.startsWith('error: '));
+  return line?.slice('error: '.length);
 }
 
 /** Asks a process over HTTP whether it can do its work now. */

@@ -33,7 +33,7 @@ async function run(name: string, options: RunOptions): Promise<void> {
   });
   if (masters.length === 0) throw new SynodError('unavailable', 'no MapReduce master is registered; start one');
   const cancel = new AbortController();
-  process.once('SIGINT', () => cancel.abort());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => cancel.abort());
   const job = await runJob(
     { program, input: inputOf(options.input), output: path.resolve(options.output), masters },
     { onProgress: showProgress, signal: cancel.signal },
@@ -57,9 +57,10 @@ function inputOf(input: string): string {
 
 let shown = '';
 
+/** For people who wait: in a script, what is on stderr is what went wrong. */
 function showProgress({ state, maps, reduces }: JobProgress): void {
   const line = `${state}: maps ${maps.completed}/${maps.total}, reduces ${reduces.completed}/${reduces.total}`;
-  if (line !== shown) process.stderr.write(`${line}\n`);
+  if (line !== shown && process.stderr.isTTY) process.stderr.write(`${line}\n`);
   shown = line;
 }
 

@@ -1,19 +1,22 @@
 import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Service } from '@synod/coordination';
-import { lockFolder, SynodError } from '@synod/runtime';
+import { SERVICES, type Service } from '@synod/coordination';
+import { lockFolder, type FolderLock } from '@synod/runtime';
 import {
   addressesOf,
   DEFAULT_PORT_BASE,
   DEFAULT_SHAPE,
-  firstTakenPort,
   fixedPorts,
   planCluster,
   planOf,
+  refuseTakenPorts,
   Supervisor,
   type ClusterPlan,
 } from '@synod/launcher';
-import { PROGRAMS, reportEvent, runInForeground, stopRequested } from '../foreground';
+import { PROGRAMS, reportEvent, runInForeground, serviceLock, stopRequested } from '../foreground';
+
+/** How long a whole cluster may take to become healthy. */
+const READY_MS = 120_000;
 
 interface UpOptions {
   readonly data: string;
@@ -37,23 +40,68 @@ export function upCommand(): Command {
     .option('--workers <count>', 'MapReduce workers', count, DEFAULT_SHAPE['mapreduce-worker'])
     .option('--port-base <port>', `move all ports so that this takes the place of ${DEFAULT_PORT_BASE}`, port)
     .option('--no-restart', 'leave down what dies')
-    .action((options: UpOptions) => up(options));
+    .action((options: UpOptions, command: Command) => up(options, command));
 }
 
-async function up(options: UpOptions): Promise<void> {
+async function up(options: UpOptions, command: Command): Promise<void> {
   const folder = path.resolve(options.data);
-  const lock = await lockFolder(folder);
+  const locks = await lockCluster(folder);
   try {
-    const plan = await planOf(folder, () => Promise.resolve(freshPlan(options)));
-    await refuseTakenPorts(plan);
+    const fresh = freshPlan(options);
+    const plan = await planOf(folder, async () => {
+      // Before anything is written: the folder is still free for another --port-base.
+      await refuseTakenPorts(fresh.processes);
+      return fresh;
+    });
+    nameUnheeded(folder, plan, fresh, command);
+    await refuseTakenPorts(plan.processes);
     const { restart } = options;
     const supervisor = new Supervisor({ plan, folder, programs: PROGRAMS, restart, report: reportEvent });
     await runInForeground(supervisor, stopRequested(), {
+      readyMs: READY_MS,
       onReady: () => process.stdout.write(`${JSON.stringify(readyLine(supervisor, plan))}\n`),
     });
   } finally {
-    await lock.release();
+    await Promise.all(locks.map((lock) => lock.release()));
   }
+}
+
+/** Keeps out another `up` on the folder, and every `serve`. */
+async function lockCluster(folder: string): Promise<FolderLock[]> {
+  const locks: FolderLock[] = [];
+  try {
+    for (const name of ['synod.lock', ...SERVICES.map(serviceLock)]) locks.push(await lockFolder(folder, name));
+    return locks;
+  } catch (error) {
+    await Promise.all(locks.map((lock) => lock.release()));
+    throw error;
+  }
+}
+
+/** A cluster keeps the shape and the ports of its first start: says so if the command line asks for others. */
+function nameUnheeded(folder: string, plan: ClusterPlan, asked: ClusterPlan, command: Command): void {
+  const flags: readonly (readonly [option: string, flag: string, service: Service])[] = [
+    ['consensus', '--consensus', 'consensus'],
+    ['storage', '--storage', 'storage-shard'],
+    ['coordinators', '--coordinators', 'txn-coordinator'],
+    ['masters', '--masters', 'mapreduce-master'],
+    ['workers', '--workers', 'mapreduce-worker'],
+  ];
+  const given = (option: string): boolean => command.getOptionValueSource(option) === 'cli';
+  const unheeded = flags
+    .filter(([option, , service]) => given(option) && countOf(plan, service) !== countOf(asked, service))
+    .map(([, flag]) => flag);
+  if (given('portBase') && addressesOf(plan, 'consensus')[0] !== addressesOf(asked, 'consensus')[0]) {
+    unheeded.push('--port-base');
+  }
+  if (unheeded.length === 0) return;
+  process.stderr.write(
+    `not heeded: ${unheeded.join(', ')}: ${path.join(folder, 'cluster.json')} keeps what the first start chose; use another --data folder\n`,
+  );
+}
+
+function countOf(plan: ClusterPlan, wanted: Service): number {
+  return plan.processes.filter(({ service }) => service === wanted).length;
 }
 
 function freshPlan(options: UpOptions): ClusterPlan {
@@ -66,22 +114,6 @@ function freshPlan(options: UpOptions): ClusterPlan {
       'mapreduce-worker': options.workers,
     },
     fixedPorts(options.portBase ?? DEFAULT_PORT_BASE),
-  );
-}
-
-async function refuseTakenPorts(plan: ClusterPlan): Promise<void> {
-  const taken = await firstTakenPort(
-    plan.processes.flatMap(({ ports }) => [
-      ports.client,
-      ports.http,
-      ...(ports.peer === undefined ? [] : [ports.peer]),
-    ]),
-  );
-  if (taken === undefined) return;
-  const owner = plan.processes.find(({ ports }) => Object.values(ports).includes(taken));
-  throw new SynodError(
-    'failed-precondition',
-    `port ${taken} (${owner?.id ?? ''}) is in use by another program; stop it, or use --port-base with a new --data folder`,
   );
 }
 
