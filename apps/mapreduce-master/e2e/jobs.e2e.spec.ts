@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { bundleProgram, MapReduceClient, type JobProgress, type JobRequest } from '@synod/client';
 import { GrpcChannels } from '@synod/rpc';
-import { cpuTicks, eventually, executorsOf, isRunning, TestProcess } from './test-workers';
+import { busyExecutor, eventually, isRunning, TestProcess } from './test-workers';
 
 let folder: string;
 let master: TestProcess;
@@ -209,15 +209,12 @@ describe('a program that misbehaves', () => {
   it('in an endless loop is stopped by a cancellation, and its executor dies with a killed daemon', async () => {
     const program = await bundleProgram(programFile('loop.ts', 'export default { map() { for (;;); }, reduce() {} }'));
     const { jobId } = await client.submit(request('loop', { program }));
-    const daemon = workers.get('w3')?.pid ?? 0;
-    const looping = (): boolean => executorsOf(daemon).some((pid) => cpuTicks(pid) > 30);
-    await eventually(looping);
-    const executors = executorsOf(daemon);
+    const [w1, w3] = [workers.get('w1')?.pid ?? 0, workers.get('w3')?.pid ?? 0];
+    const [survivor, orphan] = await Promise.all([busyExecutor(w1), busyExecutor(w3)]);
     await workers.get('w3')?.end('SIGKILL');
-    await eventually(() => !executors.some(isRunning));
-    const others = executorsOf(workers.get('w1')?.pid ?? 0);
+    await eventually(() => !isRunning(orphan));
     await client.cancel(address, jobId);
-    await eventually(() => !others.some(isRunning)); // Killed, and replaced.
+    await eventually(() => !isRunning(survivor)); // Killed, and replaced.
     await startWorker('w3');
     await client.run(request('after'));
     expect(outputOf(path.join(folder, 'after')).sort()).toEqual(sequential('wordcount'));

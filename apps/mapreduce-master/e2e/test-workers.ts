@@ -20,6 +20,7 @@ export class TestProcess {
     const stderr = this.child.stderr;
     if (stderr !== null) createInterface({ input: stderr }).on('line', (line) => this.heard(line));
     this.exited = new Promise((resolve) => this.child.on('exit', () => resolve()));
+    void this.exited.then(() => this.wake());
   }
 
   get pid(): number {
@@ -31,7 +32,8 @@ export class TestProcess {
     for (;;) {
       const line = this.lines.find((text) => text.includes(`"message":"${message}"`));
       if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
-      if (this.child.exitCode !== null) throw new Error(`the process ended: ${this.lines.join('\n')}`);
+      if (this.child.exitCode !== null || this.child.signalCode !== null)
+        throw new Error(`the process ended: ${this.lines.join('\n')}`);
       await new Promise<void>((resolve) => this.waiting.add(resolve));
     }
   }
@@ -47,6 +49,10 @@ export class TestProcess {
 
   private heard(line: string): void {
     this.lines.push(line);
+    this.wake();
+  }
+
+  private wake(): void {
     for (const resolve of [...this.waiting]) {
       this.waiting.delete(resolve);
       resolve();
@@ -54,15 +60,29 @@ export class TestProcess {
   }
 }
 
-/** Processes whose parent, when they were started, was `daemon`. */
-export function executorsOf(daemon: number): number[] {
+/** The executors that a daemon has started. */
+function executorsOf(daemon: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
-      const arguments_ = textOf(`/proc/${name}/cmdline`).split('\0');
-      return arguments_.some((text) => text.endsWith('executor-main.js')) && arguments_.includes(String(daemon));
+      const words = textOf(`/proc/${name}/cmdline`).split('\0');
+      return words.some((word) => word.endsWith('executor-main.js')) && words.includes(String(daemon));
     })
     .map(Number);
+}
+
+/** An executor of a daemon that computes: one that uses a third of a second of CPU time while it is looked at. */
+export async function busyExecutor(daemon: number): Promise<number> {
+  const before = new Map<number, number>();
+  let busy: number | undefined;
+  await eventually(() => {
+    for (const pid of executorsOf(daemon)) {
+      if (!before.has(pid)) before.set(pid, cpuTicks(pid));
+      if (cpuTicks(pid) > (before.get(pid) ?? 0) + 33) busy = pid;
+    }
+    return busy !== undefined;
+  });
+  return busy ?? 0;
 }
 
 export function isRunning(pid: number): boolean {
@@ -71,7 +91,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /** CPU time used by a process so far, in clock ticks. */
-export function cpuTicks(pid: number): number {
+function cpuTicks(pid: number): number {
   const fields = textOf(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
   return Number(fields[11]) + Number(fields[12]);
 }
