@@ -17,7 +17,7 @@ export async function freePorts(count: number): Promise<number[]> {
 /** @throws {SynodError} `failed-precondition`, naming the port and whose it is to be, if something else on 127.0.0.1 holds one */
 export async function refuseTakenPorts(processes: readonly ProcessPlan[]): Promise<void> {
   for (const { id, ports } of processes) {
-    for (const port of Object.values(ports)) {
+    for (const port of [ports.client, ports.http, ...(ports.peer === undefined ? [] : [ports.peer])]) {
       if (!(await isTaken(port))) continue;
       throw new SynodError(
         'failed-precondition',
