@@ -98,7 +98,7 @@ async function runKillingAWorker(report: Report, cluster: DemoCluster, request: 
         );
         return job;
       }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   } finally {
     channels.close();
