@@ -3,7 +3,7 @@
 // there, generates the contracts, bundles what is needed, and runs it. Uses Node built-ins only, since nothing else may be there yet.
 //   node tools/run.mjs demo|test|sim|bench [arguments …]
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ensureBuilt, WORKSPACE } from './build/ensure.mjs';
 
@@ -35,15 +35,23 @@ run(program.main, args);
 
 /** Whether node_modules holds what package-lock.json says: npm leaves its own copy of the lockfile there. */
 function installed() {
-  const copy = path.join(WORKSPACE, 'node_modules/.package-lock.json');
-  if (!existsSync(copy)) return false;
-  const wanted = JSON.parse(readFileSync(path.join(WORKSPACE, 'package-lock.json'), 'utf8')).packages;
-  const present = JSON.parse(readFileSync(copy, 'utf8')).packages;
+  const wanted = packagesOf('package-lock.json');
+  const present = packagesOf('node_modules/.package-lock.json');
+  if (wanted === undefined || present === undefined) return false;
   return Object.entries(wanted).every(([folder, entry]) => {
     if (!folder.startsWith('node_modules/') && !folder.includes('/node_modules/')) return true;
     if (present[folder] === undefined) return entry.optional === true; // Another platform's binary.
     return present[folder].version === entry.version && present[folder].integrity === entry.integrity;
   });
+}
+
+/** What a lockfile lists; undefined if it is missing or damaged. */
+function packagesOf(lockfile) {
+  try {
+    return JSON.parse(readFileSync(path.join(WORKSPACE, lockfile), 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Runs the program in this one's place: signals go through, its exit code is ours. */

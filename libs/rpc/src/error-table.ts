@@ -77,7 +77,9 @@ export interface CallKind {
  */
 export function callError(error: StatusObject, address: string, { idempotent }: CallKind): SynodError {
   const hint = metadataText(error.metadata, HINT_KEY);
-  const message = error.details === '' ? (status[error.code] ?? 'unknown error') : error.details;
+  // grpc-js adds a note even when it has nothing to say.
+  const details = error.details.replace(/\.? Resolution note: $/, '');
+  const message = details === '' ? (status[error.code] ?? 'unknown error') : details;
   return new SynodError(kindOf(error, idempotent), `${address}: ${message}`, {
     cause: error,
     ...(hint === undefined ? {} : { hint }),

@@ -18,8 +18,9 @@ export function kvCommand(): Command {
       .argument('<key>')
       .argument('<value>', 'the value, or - to read it from standard input')
       .action(async (key: string, value: string, options: EndpointOptions) => {
-        const bytes = value === '-' ? await buffer(process.stdin) : Buffer.from(value);
-        await withClient(options, (client) => client.kv.put(keyOf(key), bytes));
+        const bytes = keyOf(key);
+        const content = value === '-' ? await buffer(process.stdin) : Buffer.from(value);
+        await withClient(options, (client) => client.kv.put(bytes, content));
       }),
   );
   kv.addCommand(
@@ -27,7 +28,8 @@ export function kvCommand(): Command {
       .description('print the raw bytes of a key; exit code 1 if it is absent')
       .argument('<key>')
       .action(async (key: string, options: EndpointOptions) => {
-        const value = await withClient(options, (client) => client.kv.get(keyOf(key)));
+        const bytes = keyOf(key);
+        const value = await withClient(options, (client) => client.kv.get(bytes));
         if (value === undefined) throw new SynodError('not-found', `there is no key ${key}`);
         process.stdout.write(value);
       }),
@@ -36,7 +38,10 @@ export function kvCommand(): Command {
     withEndpoints(new Command('del'))
       .description('delete a key, if it is there')
       .argument('<key>')
-      .action((key: string, options: EndpointOptions) => withClient(options, (client) => client.kv.delete(keyOf(key)))),
+      .action((key: string, options: EndpointOptions) => {
+        const bytes = keyOf(key);
+        return withClient(options, (client) => client.kv.delete(bytes));
+      }),
   );
   kv.addCommand(
     withEndpoints(new Command('scan'))
