@@ -10,7 +10,6 @@ import {
   Place,
   SMALL,
   STARTS,
-  synod,
   type Seen,
 } from './test-cluster';
 
@@ -80,58 +79,6 @@ describe('a cluster in the foreground', () => {
     expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
     await eventually('synod to be gone', () => place.processes().length === 0, WITHIN_MS);
   });
-});
-
-describe('a client command', () => {
-  it('names what it tried when nothing answers', async () => {
-    const { code, out, err } = await synod(['status'], { env: { SYNOD_ENDPOINTS: place.endpoint } });
-    expect({ code, out: out.toString() }).toEqual({ code: 1, out: '' });
-    expect(err).toMatch(/^error: no consensus member answers at [^\n]*\n$/);
-    expect(err).toContain(place.endpoint);
-    const flag = await synod(['kv', 'get', 'a', '--endpoints', '127.0.0.1:1,127.0.0.1:2']);
-    expect(flag.code).toBe(1);
-    expect(flag.err).toMatch(/^error: no consensus member answers at 127.0.0.1:1, 127.0.0.1:2: [^\n]*\n$/);
-  });
-
-  it.each([
-    ['an unknown command', ['frobnicate'], "error: unknown command 'frobnicate'; see --help\n"],
-    ['an unknown command of a command', ['kv', 'frob'], "error: unknown command 'frob'; see --help\n"],
-    ['an unknown flag', ['kv', 'get', 'a', '--frob'], "error: unknown option '--frob'; see --help\n"],
-    ['no command', [], 'error: a command is missing; see --help\n'],
-    ['a missing argument', ['kv', 'put', 'a'], "error: missing required argument 'value'; see --help\n"],
-    ['an argument too many', ['kv', 'get', 'a', 'b'], /^error: too many arguments.*; see --help\n$/],
-    ['an empty key', ['kv', 'put', '', 'v'], 'error: the key is empty; a key has 1 to 1,024 bytes\n'],
-    ['a limit that is none', ['kv', 'scan', 'a', '--limit', '-1'], /^error: .*'-1' is invalid.*; see --help\n$/],
-    [
-      'an address that is none',
-      ['status', '--endpoints', 'here'],
-      /^error: --endpoints: "here" is not an address;.*\n$/,
-    ],
-    ['a missing folder', ['up'], "error: required option '--data <folder>' not specified; see --help\n"],
-    ['an even consensus', ['up', '--data', '/nowhere', '--consensus', '2'], /'2' is invalid.*; see --help\n$/],
-    ['a port that is none', ['up', '--data', '/nowhere', '--port-base', 'x'], /'x' is invalid.*; see --help\n$/],
-    ['an unknown service', ['serve', 'frob', '--data', '/nowhere'], /^error: unknown service frob; one of .*\n$/],
-    [
-      'an unknown program',
-      ['mr', 'run', 'frob', '--input', 'x', '--output', 'y'],
-      /^error: unknown program frob;.*\n$/,
-    ],
-  ])('refuses %s in one line, with exit code 2', async (_, args, message) => {
-    const { code, out, err } = await synod(args);
-    expect({ code, out: out.toString() }).toEqual({ code: 2, out: '' });
-    if (typeof message === 'string') expect(err).toBe(message);
-    else expect(err).toMatch(message);
-    expect(err.trimEnd()).not.toContain('\n');
-  });
-
-  it.each([[], ['up'], ['serve'], ['kv'], ['kv', 'scan'], ['txn'], ['mr', 'run'], ['status'], ['ring']])(
-    'explains itself: %s %s',
-    async (...command) => {
-      const { code, out, err } = await synod([...command, '--help']);
-      expect({ code, err }).toEqual({ code: 0, err: '' });
-      expect(out.toString()).toContain(`Usage: ${['synod', ...command].join(' ')}`);
-    },
-  );
 });
 
 /** In an endless loop, as against waiting for work: it uses a processor. */
