@@ -30,7 +30,7 @@ function everyProcess(pid: number): Seen[] {
 
 describe('a cluster in the foreground', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)('is gone soon after %s to the npx that started it', async (signal) => {
-    const up = place.up(SMALL, STARTS.byNpx);
+    const up = place.up(SMALL, { start: STARTS.byNpx });
     await up.ready();
     const all = everyProcess(up.pid);
     up.kill(signal);

@@ -51,6 +51,11 @@ export const STARTS = {
   byNpx: ['npx', 'synod'],
 } as const;
 
+export interface UpOptions {
+  readonly start?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** A `synod up` in a process of its own. */
 export class Up {
   private out = '';
@@ -58,9 +63,13 @@ export class Up {
   private code: number | null | undefined;
   private readonly child: ChildProcess;
 
-  constructor(args: readonly string[], start: readonly string[] = STARTS.directly) {
+  constructor(args: readonly string[], { start = STARTS.directly, env = {} }: UpOptions = {}) {
     const [program = '', ...first] = start;
-    this.child = spawn(program, [...first, 'up', ...args], { cwd: WORKSPACE, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(program, [...first, 'up', ...args], {
+      cwd: WORKSPACE,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.err += chunk.toString()));
     this.child.on('close', (code) => (this.code = code));
@@ -118,8 +127,8 @@ export class Place {
     return `127.0.0.1:${this.portBase}`;
   }
 
-  up(args: readonly string[] = [], start?: readonly string[]): Up {
-    return new Up(['--data', this.data, '--port-base', String(this.portBase), ...args], start);
+  up(args: readonly string[] = [], options?: UpOptions): Up {
+    return new Up(['--data', this.data, '--port-base', String(this.portBase), ...args], options);
   }
 
   synod(args: readonly string[], options: RunOptions = {}): Promise<Finished> {

@@ -88,8 +88,8 @@ describe('synod up that cannot start', () => {
   afterAll(() => small.remove());
 
   /** All that `up` has to say: one line, and nothing left. */
-  async function refusal(args: readonly string[] = []): Promise<string> {
-    const up = small.up(args);
+  async function refusal(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const up = small.up(args, { env });
     expect(await up.ended()).toBe(1);
     expect(up.stdout).toBe('');
     expect(up.stderr).toMatch(/^error: [^\n]*\n$/);
@@ -147,12 +147,8 @@ describe('synod up that cannot start', () => {
   });
 
   it('passes on what a service says of a malformed setting', async () => {
-    process.env['SYNOD_SHARDS'] = '7';
-    try {
-      expect(await refusal()).toContain('consensus-1 does not start: --shards 7: a power of two is wanted');
-    } finally {
-      delete process.env['SYNOD_SHARDS'];
-    }
+    const message = 'consensus-1 does not start: --shards 7: a power of two is wanted';
+    expect(await refusal([], { SYNOD_SHARDS: '7' })).toContain(message);
   });
 });
 
