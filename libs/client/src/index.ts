@@ -6,7 +6,8 @@ export type { Committed, TransactionOptions } from './transaction-client';
 export type { ScanOptions, ScanPage } from './key-value-client';
 export type { AttemptOutcome } from './committer';
 export { formatHandle, OutcomeUnknownError, parseHandle } from './outcome-unknown-error';
-export { KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_MAX, type Bytes } from './limits';
+export type { Bytes } from './limits';
+export { KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_MAX } from '@synod/protocols';
 
 // Its parts, for services that are clients of one another.
 export type { ClientPorts } from './ports';

@@ -1,12 +1,5 @@
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '@synod/protocols';
 import { SynodError } from '@synod/runtime';
-
-/** What the shards take; checked here too, so that the mistake is named before anything is sent. */
-export const KEY_BYTES_MAX = 1_024;
-export const VALUE_BYTES_MAX = 1 << 20;
-/** Keys and values of one transaction together. */
-export const TRANSACTION_BYTES_MAX = 8 << 20;
-/** Keys read and written by one transaction. */
-export const TRANSACTION_KEYS_MAX = 10_000;
 
 /** A key or value, as users give it: bytes, or text for its UTF-8. */
 export type Bytes = Uint8Array | string;

@@ -1,6 +1,12 @@
-import type { ReadVersion, Timestamp, Write } from '@synod/protocols';
+import {
+  TRANSACTION_BYTES_MAX,
+  TRANSACTION_KEYS_MAX,
+  type ReadVersion,
+  type Timestamp,
+  type Write,
+} from '@synod/protocols';
 import { compareBytes, SynodError } from '@synod/runtime';
-import { keyBytes, TRANSACTION_BYTES_MAX, TRANSACTION_KEYS_MAX, valueBytes, type Bytes } from './limits';
+import { keyBytes, valueBytes, type Bytes } from './limits';
 import type { SnapshotReader, VersionedValue } from './snapshot-reader';
 
 /** A transaction in progress, as the function that makes it up sees it. */

@@ -10,6 +10,7 @@ export type {
   TxnRecord,
   Write,
 } from './transaction';
+export { KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_MAX } from './limits';
 // What services ask each other over batched streams.
 export type { RemoteError, Row, StorageRequest, StorageResponse } from './storage';
 export type { TimestampRequest, TimestampResponse } from './oracle';

@@ -75,6 +75,33 @@ class Cluster {
     expect(led).toBe(true);
   }
 
+  /** What a machine with an empty log is told when it wants to be a member of the first group. */
+  async refusal(self: { nodeId: string; incarnation: string }, prepare?: (ports: NodePorts) => void): Promise<string> {
+    const founding = this.leaderOf(0)?.founding as Founding;
+    let refusal: string | undefined;
+    const machine = this.world.addNode('elsewhere', async (ports) => {
+      prepare?.(ports);
+      const host = await ReplicaHost.open({
+        identity: { clusterId: 'test', ...self },
+        ports,
+        store: ports.store,
+        peerProtocol: peerProtocol(),
+        walFolder: 'wal',
+        failed: () => undefined,
+      });
+      try {
+        host.addGroup({ founding, stateMachine: new Words(Buffer.from([1, 0])), preferred: true });
+        refusal = 'none';
+      } catch (error) {
+        refusal = (error as Error).message;
+      }
+      return host;
+    });
+    machine.start();
+    await this.world.run(() => refusal !== undefined);
+    return refusal ?? 'no answer';
+  }
+
   /** Proposes until the word is in, at whoever leads. A repeat may put it in twice: callers count with that. */
   async write(index: number, word: string): Promise<number> {
     for (;;) {
@@ -161,28 +188,8 @@ describe('ReplicaHost', () => {
     await cluster.write(1, 'before');
     const [, second, third] = cluster.nodes;
     second?.kill('power');
-    const impostor: string[] = [];
-    const stranger = cluster.world.addNode('stranger', async (ports) => {
-      const host = await ReplicaHost.open({
-        identity: { clusterId: 'test', nodeId: 'n2', incarnation: 'another-disk' },
-        ports,
-        store: ports.store,
-        peerProtocol: peerProtocol(),
-        walFolder: 'wal',
-        failed: () => undefined,
-      });
-      const founding = cluster.leaderOf(0)?.founding;
-      try {
-        if (founding !== undefined)
-          host.addGroup({ founding, stateMachine: new Words(Buffer.from([1, 0])), preferred: true });
-      } catch (error) {
-        impostor.push((error as Error).message);
-      }
-      return host;
-    });
-    stranger.start();
-    await cluster.world.run(() => impostor.length > 0);
-    expect(impostor[0]).toMatch(/group g0 has no replica on node n2 with data folder another-disk/);
+    const refusal = await cluster.refusal({ nodeId: 'n2', incarnation: 'another-disk' });
+    expect(refusal).toMatch(/group g0 has no replica on node n2 with data folder another-disk/);
     expect(third?.state).toBe('running');
   });
 
@@ -203,29 +210,10 @@ describe('a lost log', () => {
     await cluster.write(0, 'word');
     const [first] = cluster.nodes;
     await cluster.world.run(() => first?.host?.groups[0]?.status().appliedThrough === 1);
-    const refusals: string[] = [];
-    const amnesiac = cluster.world.addNode('amnesiac', async (ports) => {
-      // The store of n1 with the folder of its log deleted.
-      ports.store.transaction((transaction) => transaction.put(Buffer.from('\0g0'), Buffer.from([0, 0, 0, 0, 0, 1])));
-      const host = await ReplicaHost.open({
-        identity: { clusterId: 'test', nodeId: 'n1', incarnation: 'n1-disk' },
-        ports,
-        store: ports.store,
-        peerProtocol: peerProtocol(),
-        walFolder: 'wal',
-        failed: () => undefined,
-      });
-      const founding = cluster.leaderOf(0)?.founding;
-      try {
-        if (founding !== undefined)
-          host.addGroup({ founding, stateMachine: new Words(Buffer.from([1, 0])), preferred: true });
-      } catch (error) {
-        refusals.push((error as Error).message);
-      }
-      return host;
-    });
-    amnesiac.start();
-    await cluster.world.run(() => refusals.length > 0);
-    expect(refusals[0]).toMatch(/group g0 was applied here through 1, but the write-ahead log does not know of it/);
+    // The store of n1 with the folder of its log deleted.
+    const refusal = await cluster.refusal({ nodeId: 'n1', incarnation: 'n1-disk' }, (ports) =>
+      ports.store.transaction((transaction) => transaction.put(Buffer.from('\0g0'), Buffer.from([0, 0, 0, 0, 0, 1]))),
+    );
+    expect(refusal).toMatch(/group g0 was applied here through 1, but the write-ahead log does not know of it/);
   });
 });

@@ -74,6 +74,8 @@ describe('loadConfig', () => {
         /--node-id\s+name of this node, the same at every start \(required\)/,
       );
       expect((error as HelpRequested).text).toMatch(/--slots\s+tasks at once \(default 2\)/);
+      expect((error as HelpRequested).text).toMatch(/--listen\s+where clients are served \(default 127.0.0.1:2500\)/);
+      expect((error as HelpRequested).text).toMatch(/--advertise\s+what others dial to reach it/);
     }
   });
 });

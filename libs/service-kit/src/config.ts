@@ -124,12 +124,18 @@ function helpText(service: string, description: string, settings: Settings): str
       : fallback.data === undefined
         ? ''
         : ` (default ${shown(fallback.data)})`;
-    return [`  ${flagOf(name)}`, `${schema.description ?? ''}${note}`] as const;
+    return [`  ${flagOf(name)}`, `${descriptionOf(schema)}${note}`] as const;
   });
   rows.push(['  --config', 'JSON file with any of these, in camelCase']);
   const width = Math.max(...rows.map(([flag]) => flag.length)) + 2;
   const lines = rows.map(([flag, text]) => flag.padEnd(width) + text);
   return `${service}: ${description}\n\nEvery flag can be given as SYNOD_<FLAG> in the environment.\n\n${lines.join('\n')}\n`;
+}
+
+/** A schema's description, also where a default or an option was wrapped around it. */
+function descriptionOf(schema: z.ZodType): string {
+  if (schema.description !== undefined) return schema.description;
+  return 'unwrap' in schema ? descriptionOf((schema as z.ZodOptional<z.ZodType>).unwrap()) : '';
 }
 
 function shown(value: unknown): string {

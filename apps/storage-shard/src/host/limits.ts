@@ -1,11 +1,13 @@
-import type { TxnAttempt, TxnHandle } from '@synod/protocols';
+import {
+  KEY_BYTES_MAX,
+  TRANSACTION_BYTES_MAX,
+  TRANSACTION_KEYS_MAX,
+  VALUE_BYTES_MAX,
+  type TxnAttempt,
+  type TxnHandle,
+} from '@synod/protocols';
 import { SynodError } from '@synod/runtime';
 
-export const KEY_BYTES_MAX = 1_024;
-export const VALUE_BYTES_MAX = 1 << 20;
-/** Keys and values of one transaction, together. */
-export const TRANSACTION_BYTES_MAX = 8 << 20;
-export const TRANSACTION_KEYS_MAX = 10_000;
 export const SCAN_ROWS_MAX = 10_000;
 
 const TXN_ID = /^[0-9a-f]{32}$/;

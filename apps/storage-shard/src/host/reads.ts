@@ -1,4 +1,4 @@
-import type { StorageRequest, StorageResponse } from '@synod/protocols';
+import { TRANSACTION_BYTES_MAX, type StorageRequest, type StorageResponse } from '@synod/protocols';
 import { SynodError, type Clock, type Probes } from '@synod/runtime';
 import type { ScanPage } from '@synod/storage-engine';
 import { txnName, type Key, type Lock, type Timestamp } from '@synod/two-phase-commit';
@@ -7,7 +7,7 @@ import type { ShardRows } from '../state/shard-rows';
 import type { KeyWaiters } from './key-waiters';
 import type { Latches } from './latches';
 import type { Leadership } from './leadership';
-import { invalid, TRANSACTION_BYTES_MAX } from './limits';
+import { invalid } from './limits';
 import type { ShardHostOptions } from './options';
 import type { Recovery } from './recovery';
 

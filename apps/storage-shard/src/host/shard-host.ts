@@ -1,5 +1,5 @@
 import { unreachable } from '@synod/invariant';
-import type { ShardId, StorageRequest, StorageResponse } from '@synod/protocols';
+import { TRANSACTION_KEYS_MAX, type ShardId, type StorageRequest, type StorageResponse } from '@synod/protocols';
 import type { Group, NodeId, StateMachine } from '@synod/replication';
 import { SynodError, type Clock, type Log, type Probes, type StoreReader, type Timers } from '@synod/runtime';
 import type { Decision, TxnHandle } from '@synod/two-phase-commit';
@@ -18,7 +18,6 @@ import {
   checkTransaction,
   invalid,
   SCAN_ROWS_MAX,
-  TRANSACTION_KEYS_MAX,
 } from './limits';
 import { DEFAULT_SHARD_OPTIONS, type ShardHostOptions } from './options';
 import type { ShardRouter, TimestampSource } from './ports';
