@@ -39,7 +39,9 @@ export function maintenanceService(
     Defragment: unimplemented('the store uses its freed pages again by itself: there is nothing to defragment'),
     Hash: unimplemented('hashes of the store are not offered in this release'),
     HashKV: unimplemented('hashes of the store are not offered in this release'),
-    Snapshot: unimplemented('snapshots are not offered in this release; stop the whole cluster and copy all its data folders'),
+    Snapshot: unimplemented(
+      'snapshots are not offered in this release; stop the whole cluster and copy all its data folders',
+    ),
     MoveLeader: unimplemented('leadership cannot be moved by hand in this release; the members elect one of them'),
     Downgrade: unimplemented('a downgrade is a matter of starting the older release; see the changelog'),
   };
