@@ -1,6 +1,6 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { TestCluster } from './test-cluster';
+import { TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
 if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl against consensus (needs etcdctl)\n');
@@ -51,6 +51,14 @@ async function refusal(...args: string[]): Promise<string> {
       ?.slice(1)
       .find((text) => text !== undefined) ?? stderr
   );
+}
+
+async function roles(): Promise<{ leader: TestMember; followers: TestMember[] }> {
+  const status = await etcdctl('endpoint', 'status');
+  const leading = status.findIndex((line) => line.includes(', true, false,'));
+  const leader = cluster.members[leading];
+  if (leader === undefined) throw new Error('no member leads');
+  return { leader, followers: cluster.members.filter((member) => member !== leader) };
 }
 
 it('founds itself once, and every member becomes ready', async () => {
@@ -170,6 +178,35 @@ const suite = (): void => {
     expect(status.filter((line) => line.includes(', true, false,'))).toHaveLength(1);
     expect(await etcdctl('alarm', 'list')).toEqual([]);
   });
+
+  it('moves the leader, and hands over when the leader stops', async () => {
+    const { leader, followers } = await roles();
+    const idOf = async ({ id }: TestMember): Promise<string> =>
+      (await etcdctl('member', 'list')).find((line) => line.includes(`, ${id}, `))?.split(',')[0] ?? '';
+    const [to, other] = followers;
+    const move = (at: TestMember, target: string): string => {
+      const flags = ['--endpoints', at.address, 'move-leader', target];
+      const { stdout, stderr } = spawnSync('etcdctl', flags, { env: ENV, encoding: 'utf8' });
+      return stdout + stderr;
+    };
+    expect(move(leader, 'abcdef')).toContain('etcdserver: bad leader transferee');
+    expect(move(to!, await idOf(other!))).toContain('no leader endpoint given');
+    expect(move(leader, await idOf(to!))).toMatch(/^Leadership transferred from [0-9a-f]+ to [0-9a-f]+\n$/);
+    expect((await roles()).leader.id).toBe(to!.id);
+
+    const stopped = to!.kill('SIGTERM');
+    const others = [leader, other!].map(({ address }) => address);
+    const put = (): SpawnSyncReturns<string> =>
+      spawnSync('etcdctl', ['--endpoints', others.join(','), 'put', 'handed-over', '1'], {
+        env: ENV,
+        encoding: 'utf8',
+      });
+    await stopped;
+    expect(to!.log).toContain('no longer leads group'); // A leader that only ends never says so.
+    expect(put().stdout).toBe('OK\n');
+    to!.start();
+    await to!.logged('"message":"ready"');
+  }, 60_000);
 
   it('refuses in the words of etcd', async () => {
     expect(await refusal('put', '', 'x')).toBe('etcdserver: key is not provided');

@@ -171,6 +171,24 @@ export class CoordinationHost {
     return [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
   }
 
+  /**
+   * Hands leadership to another member; this one must lead.
+   * @throws {EtcdError} `not-leader`, `bad-leader-transferee`, `leader-transfer-timed-out`: then this member may lead on
+   */
+  async moveLeader(to: NodeId): Promise<void> {
+    const result = await this.group.transferLeadership(to);
+    switch (result.kind) {
+      case 'transferred':
+        return;
+      case 'not-leader':
+        throw new EtcdError('not-leader');
+      case 'no-such-voter':
+        throw new EtcdError('bad-leader-transferee');
+      case 'not-transferred':
+        throw new EtcdError('leader-transfer-timed-out');
+    }
+  }
+
   /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
   stop(): void {
     this.stopped = true;

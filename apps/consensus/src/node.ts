@@ -191,6 +191,7 @@ export class ConsensusNode {
     const gaveUp = new Promise<void>((resolve) => this.options.ports.timers.after(FAREWELL_US, resolve));
     await Promise.race([this.registration.stop(), gaveUp]);
     this.directory.close();
+    await Promise.race([this.handOver(), gaveUp]);
     if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination, this.founding);
     this.oracle.stop();
     this.oracleStream?.close();
@@ -198,6 +199,17 @@ export class ConsensusNode {
     this.links.close();
     this.foundingRound.stop();
     await this.replicas.stop();
+  }
+
+  /** A leader that stops names its successor, so that nobody has to find out that it is gone. */
+  private async handOver(): Promise<void> {
+    const { members } = this.host.group.status();
+    for (const { nodeId } of members) {
+      if (!this.host.isLeader) return;
+      if (nodeId === this.nodeId || !this.replicas.hears(nodeId)) continue;
+      const { kind } = await this.host.group.transferLeadership(nodeId);
+      if (kind === 'transferred') return;
+    }
   }
 
   private serve(): void {

@@ -10,6 +10,8 @@ export type Input =
   | { readonly kind: 'propose'; readonly token: number; readonly value: Value }
   /** A linearizable read wants to begin. `token` comes back in exactly one `settled` effect. */
   | { readonly kind: 'read'; readonly token: number }
+  /** Hand leadership to another member, for which callers may have to wait. `token` comes back in exactly one `settled` effect. */
+  | { readonly kind: 'transfer'; readonly token: number; readonly to: ReplicaId }
   /** The host's clock moved by one tick. Sent only while `Replica.restless` is true: idle groups cost nothing. */
   | { readonly kind: 'tick' }
   /** The host's failure detector no longer hears the leader, or the leader's node no longer lists this group's ballot. */
@@ -25,6 +27,10 @@ export type Settled =
   | { readonly token: number; readonly outcome: 'read-ready'; readonly instance: Instance }
   /** Certainly had and will have no effect. */
   | { readonly token: number; readonly outcome: 'not-leader' | 'overloaded' }
+  /** The member that was to lead has promised itself a higher ballot: this replica leads no more. */
+  | { readonly token: number; readonly outcome: 'transferred' }
+  /** Leadership stayed here in time, or went to somebody else. */
+  | { readonly token: number; readonly outcome: 'not-transferred' }
   /** Was sent to acceptors before leadership was lost: may be chosen or not. Never for reads. */
   | { readonly token: number; readonly outcome: 'unknown' };
 

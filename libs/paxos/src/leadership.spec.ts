@@ -33,6 +33,43 @@ describe('a leader', () => {
     ]);
   });
 
+  it('hands over to a member that knows everything, and refuses for certain what waited', () => {
+    const group = new Group(3).elect(1);
+    const open = group.propose(1, 'x');
+    const transfer = group.transfer(1, 2);
+    const late = group.propose(1, 'y');
+    expect(accepts(late.effects)).toEqual([]);
+    group.run();
+    expect(group.replica(2)).toMatchObject({ leads: true, chosenThrough: 1 });
+    expect(group.outcome(open.token)).toMatchObject({ outcome: 'chosen' });
+    expect(group.outcome(late.token)).toMatchObject({ outcome: 'not-leader' });
+    expect(group.outcome(transfer)).toMatchObject({ outcome: 'transferred' });
+  });
+
+  it('goes on by itself if nobody takes over in time', () => {
+    const group = new Group(3).elect(1);
+    const transfer = group.transfer(1, 3);
+    group.runAmong(1, 2);
+    const { token } = group.propose(1, 'x');
+    group.tick(1, 20);
+    group.runAmong(1, 2);
+    expect(group.outcome(transfer)).toMatchObject({ outcome: 'not-transferred' });
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 1 });
+  });
+
+  it('gives one transfer up for the next, needs none to itself, and knows no other member', () => {
+    const group = new Group(3).elect(1);
+    const tokens = [3, 2, 1, 9].map((to) => group.transfer(1, to));
+    expect(tokens.map((token) => group.outcome(token)?.outcome)).toEqual([
+      'not-transferred',
+      undefined,
+      'transferred',
+      'not-transferred',
+    ]);
+    const refused = group.transfer(2, 1);
+    expect(group.outcome(refused)).toMatchObject({ outcome: 'not-leader' });
+  });
+
   it('settles in order, however the votes come in', () => {
     const group = new Group(3).elect(1);
     const [a, b] = [group.propose(1, 'a'), group.propose(1, 'b')];

@@ -1,6 +1,7 @@
 import { invariant } from '@synod/invariant';
 import type { Acceptor } from './acceptor';
 import type { Ballot, Instance, ReplicaId } from './ballot';
+import { Handover } from './handover';
 import type { Learner } from './learner';
 import { NO_ANSWERS, type Answers, type Members } from './members';
 import type { Message, Value } from './messages';
@@ -52,6 +53,8 @@ export class Leadership {
   private readonly toldBy = new Map<ReplicaId, Instance>();
   private readonly reads: ReadIndex;
   private readonly patience: Patience;
+  /** While it is set nothing new is proposed: it waits, and is refused for certain once another replica leads. */
+  private handover: Handover | undefined;
 
   constructor(
     readonly ballot: Ballot,
@@ -87,7 +90,13 @@ export class Leadership {
 
   get restless(): boolean {
     const { requests } = this.parts;
-    return this.awaitsMajority || requests.hasProposals || requests.hasReads || this.laggards().length > 0;
+    return (
+      this.handover !== undefined ||
+      this.awaitsMajority ||
+      requests.hasProposals ||
+      requests.hasReads ||
+      this.laggards().length > 0
+    );
   }
 
   /** Phase 2b: a member's vote is on its disk. This replica's own comes back to it when it is: invariant `own-vote-after-sync`. */
@@ -114,6 +123,12 @@ export class Leadership {
     if (this.reads.confirmed(from, round)) this.patience.progressed();
   }
 
+  /** Begins to hand leadership over; a transfer in progress to another member is given up for it. */
+  transfer(token: number, to: ReplicaId): void {
+    this.handover?.fail();
+    this.handover = new Handover(to, token, this.ballot, this.parts.limits, this.parts.outbox);
+  }
+
   /** @returns whether this replica still may believe that it leads: answers of a majority came while some were due */
   tick(): boolean {
     if (!this.awaitsMajority) this.patience.progressed();
@@ -123,6 +138,7 @@ export class Leadership {
       if (++proposal.ticks % this.parts.limits.retransmitTicks === 0) this.repeat(instance, proposal);
     }
     this.reads.tick();
+    if (this.handover?.tick() === true) this.handover = undefined;
     if (urge === 'repeat') this.tell(this.laggards());
     return true;
   }
@@ -132,6 +148,7 @@ export class Leadership {
     const { learner, members } = this.parts;
     this.settleDelivered();
     this.propose();
+    this.handOver();
     if (this.recovered) this.reads.begin(learner.chosenThrough);
     // The next accept carries the watermark. When none is due, it is told by itself; while votes are awaited, that can wait for them.
     if (learner.chosenThrough === this.toldAll || (this.proposals.size > 0 && this.toldAll >= 0)) return;
@@ -147,8 +164,12 @@ export class Leadership {
     }
   }
 
-  /** Leadership is lost. Accepts have left with these values: a later leader may find them and carry them, or not. */
-  abandon(): void {
+  /**
+   * Leadership is lost. Accepts have left with these values: a later leader may find them and carry them, or not.
+   * @param by the higher ballot, if one is why
+   */
+  abandon(by: Ballot | undefined): void {
+    this.handover?.ended(by);
     for (const { token } of this.proposals.values()) {
       if (token !== undefined) this.parts.outbox.settle({ token, outcome: 'unknown' });
     }
@@ -157,6 +178,12 @@ export class Leadership {
 
   private get awaitsMajority(): boolean {
     return this.proposals.size > 0 || this.reads.inFlight || !this.recovered;
+  }
+
+  private handOver(): void {
+    const { learner } = this.parts;
+    if (this.handover === undefined || !this.recovered || this.proposals.size > 0) return;
+    if ((this.toldBy.get(this.handover.to) ?? -1) >= learner.chosenThrough) this.handover.tell();
   }
 
   private settleDelivered(): void {
@@ -177,7 +204,7 @@ export class Leadership {
         this.open(this.found.carried.get(this.next) ?? NO_OP, undefined);
         continue;
       }
-      const waiting = this.recovered ? requests.nextProposal() : undefined;
+      const waiting = this.recovered && this.handover === undefined ? requests.nextProposal() : undefined;
       if (waiting === undefined) break;
       this.open(waiting.value, waiting.token);
     }

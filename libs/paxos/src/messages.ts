@@ -61,6 +61,8 @@ export type Message =
   | { readonly kind: 'confirm'; readonly ballot: Ballot; readonly round: number }
   /** The sender has promised nothing above `ballot`. */
   | { readonly kind: 'confirmed'; readonly ballot: Ballot; readonly round: number }
+  /** The leader of `ballot` wants the receiver to lead in its place: campaign at once, without asking whether others support it. */
+  | { readonly kind: 'take-over'; readonly ballot: Ballot }
   /** Asks for chosen values from `firstInstance` on. */
   | { readonly kind: 'catch-up'; readonly firstInstance: Instance }
   /** A page of chosen values, contiguous from the asked instance; `chosenThrough` tells how far the sender could go on. */

@@ -31,6 +31,10 @@ export const RARE_STATES = [
   'paxos.vote-not-of-announcer',
   /** A page of chosen values was learned from a peer. */
   'paxos.caught-up',
+  /** A replica campaigned because its leader asked it to. */
+  'paxos.took-over',
+  /** A leader that wanted to hand over went on, because nobody took over in time. */
+  'paxos.handover-given-up',
   /** A watermark reached a vote that was not on this disk yet. */
   'paxos.chosen-before-synced',
 ] as const;

@@ -23,6 +23,7 @@ describe('a group in a world of chance', () => {
     sim.safety.finish();
     for (const [name, hits] of sim.safety.reached) reached.set(name, (reached.get(name) ?? 0) + hits);
     reached.set('acknowledged', (reached.get('acknowledged') ?? 0) + sim.safety.acked);
+    reached.set('transferred', (reached.get('transferred') ?? 0) + sim.safety.transferred);
     reached.set('reads served', (reached.get('reads served') ?? 0) + sim.safety.readsServed);
   });
 
@@ -30,6 +31,7 @@ describe('a group in a world of chance', () => {
     expect(RARE_STATES.filter((name) => !reached.has(name))).toEqual([]);
     expect(reached.get('acknowledged')).toBeGreaterThan(5_000);
     expect(reached.get('reads served')).toBeGreaterThan(4_000);
+    expect(reached.get('transferred')).toBeGreaterThan(100);
   });
 
   it('replays a seed exactly', () => {

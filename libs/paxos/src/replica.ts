@@ -19,7 +19,7 @@ type Role = { readonly kind: 'follower' } | Probing | PhaseOne | Leadership;
 
 const FOLLOWER: Role = { kind: 'follower' };
 
-type LeaderMessage = Extract<Message, { kind: 'accept' | 'chosen' | 'confirm' }>;
+type LeaderMessage = Extract<Message, { kind: 'accept' | 'chosen' | 'confirm' | 'take-over' }>;
 
 /**
  * A member of a Multi-Paxos group: acceptor, learner and, at times, proposer in one deterministic state machine.
@@ -80,6 +80,9 @@ export class Replica {
       case 'read':
         if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
         else this.requests.read(input.token);
+        break;
+      case 'transfer':
+        this.transfer(input.token, input.to);
         break;
       case 'tick':
         this.tick();
@@ -160,6 +163,7 @@ export class Replica {
       case 'accept':
       case 'chosen':
       case 'confirm':
+      case 'take-over':
         return this.hearLeader(from, message);
       case 'accepted':
         if (from === this.members.self) this.acceptor.synced(message.ballot, message.instance);
@@ -201,7 +205,16 @@ export class Replica {
       case 'confirm':
         // Claims nothing about this disk: nothing higher is promised even in memory.
         return this.outbox.sendNow(from, { kind: 'confirmed', ballot, round: message.round });
+      case 'take-over':
+        return this.takeOver();
     }
+  }
+
+  /** The leader itself asks for a successor: nobody has to be asked whether it is lost. */
+  private takeOver(): void {
+    if (this.current.kind !== 'follower') return;
+    this.outbox.reached('paxos.took-over');
+    this.campaign();
   }
 
   private hearWatermark(ballot: Ballot, chosenThrough: Instance): void {
@@ -224,7 +237,7 @@ export class Replica {
     if (this.current.kind !== 'preparing' && this.current.kind !== 'leading') return;
     if (compareBallots(promised, this.current.ballot) <= 0) return;
     this.outbox.reached(this.current.kind === 'leading' ? 'paxos.leader-outbid' : 'paxos.candidate-outbid');
-    this.stepDown();
+    this.stepDown(promised);
   }
 
   private see(ballot: Ballot): void {
@@ -249,6 +262,13 @@ export class Replica {
     const probing = new Probing(this.nextBallot(), this.members, this.limits, this.outbox);
     this.current = probing;
     if (probing.succeeded) this.campaign(); // Alone in its group.
+  }
+
+  private transfer(token: number, to: ReplicaId): void {
+    if (this.current.kind !== 'leading') this.outbox.settle({ token, outcome: 'not-leader' });
+    else if (to === this.members.self) this.outbox.settle({ token, outcome: 'transferred' });
+    else if (!this.members.has(to)) this.outbox.settle({ token, outcome: 'not-transferred' });
+    else this.current.transfer(token, to);
   }
 
   private nextBallot(): Ballot {
@@ -279,8 +299,9 @@ export class Replica {
     return current.kind === 'leading' && compareBallots(current.ballot, ballot) === 0 ? current : undefined;
   }
 
-  private stepDown(): void {
-    if (this.current.kind === 'leading') this.current.abandon();
+  /** @param by the higher ballot, if one is why */
+  private stepDown(by?: Ballot): void {
+    if (this.current.kind === 'leading') this.current.abandon(by);
     this.requests.refuse();
     this.current = FOLLOWER;
     if (this.leader?.replica === this.members.self) this.leader = undefined;

@@ -63,6 +63,16 @@ export type BarrierResult =
   | { readonly kind: 'not-leader'; readonly leader: NodeId | undefined }
   | { readonly kind: 'overloaded' };
 
+/** What became of a leadership transfer. */
+export type TransferResult =
+  /** The other member has taken over with a higher ballot; it serves once it has finished its phase 1. */
+  | { readonly kind: 'transferred' }
+  | { readonly kind: 'not-leader'; readonly leader: NodeId | undefined }
+  /** No voting member of the group runs on that node. */
+  | { readonly kind: 'no-such-voter' }
+  /** It did not take over in time, and this replica leads on; or yet another one took over. */
+  | { readonly kind: 'not-transferred' };
+
 /** A group as its node sees it; for status pages, metrics and invariants. */
 export interface GroupStatus {
   readonly group: GroupId;
@@ -85,6 +95,8 @@ export interface Group<R> {
   propose(command: Uint8Array): Promise<ProposeResult<R>>;
   /** Never rejects. */
   readBarrier(): Promise<BarrierResult>;
+  /** Hands leadership to the replica on another node, within a bound of ticks. Proposals wait meanwhile. Never rejects. */
+  transferLeadership(to: NodeId): Promise<TransferResult>;
 }
 
 /** How a group is added to its node's `ReplicaHost`. */

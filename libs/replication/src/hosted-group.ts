@@ -1,7 +1,16 @@
 import { compareBallots, type Ballot, type ChosenEntry, type Effects, type Input, type Replica } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
 import type { StoreTransaction } from '@synod/runtime';
-import type { BarrierResult, Group, GroupOptions, GroupStatus, Member, NodeId, ProposeResult } from './api';
+import type {
+  BarrierResult,
+  Group,
+  GroupOptions,
+  GroupStatus,
+  Member,
+  NodeId,
+  ProposeResult,
+  TransferResult,
+} from './api';
 
 /** Commands waiting to be proposed, in bytes; one more is refused. A leader that cannot keep up says so instead of growing. */
 const WAITING_BYTES_MAX = 16 << 20;
@@ -35,6 +44,7 @@ export class HostedGroup<R> implements Group<R> {
   private nextToken = 1;
   private readonly proposals = new Map<number, { batch: OpenBatch<R>; bytes: number }>();
   private readonly reads = new Map<number, Resolve<BarrierResult>[]>();
+  private readonly transfers = new Map<number, Resolve<TransferResult>>();
   /** Results of the instances applied in this turn, until their proposers are told. */
   private readonly results = new Map<number, R[]>();
   private led = false;
@@ -93,6 +103,15 @@ export class HostedGroup<R> implements Group<R> {
     return new Promise((resolve) => this.readers.push(resolve));
   }
 
+  transferLeadership(to: NodeId): Promise<TransferResult> {
+    if (this.stopped || this.replica.role !== 'leader') return Promise.resolve(this.notLeader());
+    const member = this.founding.members.find(({ nodeId }) => nodeId === to);
+    if (member === undefined) return Promise.resolve({ kind: 'no-such-voter' });
+    const token = this.nextToken++;
+    this.push({ kind: 'transfer', token, to: member.replicaId });
+    return new Promise((resolve) => this.transfers.set(token, resolve));
+  }
+
   /** Queues an input for the next turn. */
   push(input: Input): void {
     this.inputs.push(input);
@@ -148,6 +167,12 @@ export class HostedGroup<R> implements Group<R> {
           });
           continue;
         }
+        const transfer = this.transfers.get(token);
+        if (transfer !== undefined) {
+          this.transfers.delete(token);
+          transfer(this.transferResult(settlement));
+          continue;
+        }
         const readers = this.reads.get(token) ?? [];
         this.reads.delete(token);
         for (const resolve of readers) resolve(this.barrierResult(settlement));
@@ -175,6 +200,8 @@ export class HostedGroup<R> implements Group<R> {
     for (const resolve of this.batch.proposers) resolve(this.notLeader());
     for (const readers of this.reads.values()) for (const resolve of readers) resolve(this.notLeader());
     for (const resolve of this.readers) resolve(this.notLeader());
+    for (const resolve of this.transfers.values()) resolve({ kind: 'not-transferred' });
+    this.transfers.clear();
     this.proposals.clear();
     this.reads.clear();
   }
@@ -211,8 +238,15 @@ export class HostedGroup<R> implements Group<R> {
         return this.notLeader();
       case 'unknown':
       case 'read-ready':
+      case 'transferred':
+      case 'not-transferred':
         return { kind: 'unknown' };
     }
+  }
+
+  private transferResult({ outcome }: Effects['settled'][number]): TransferResult {
+    if (outcome === 'transferred') return { kind: 'transferred' };
+    return outcome === 'not-leader' ? this.notLeader() : { kind: 'not-transferred' };
   }
 
   private barrierResult(settlement: Effects['settled'][number]): BarrierResult {
@@ -222,9 +256,7 @@ export class HostedGroup<R> implements Group<R> {
         return { kind: 'ready', applied: this.appliedThrough };
       case 'overloaded':
         return { kind: 'overloaded' };
-      case 'not-leader':
-      case 'unknown':
-      case 'chosen':
+      default:
         return this.notLeader();
     }
   }

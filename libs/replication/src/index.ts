@@ -10,6 +10,7 @@ export type {
   Position,
   ProposeResult,
   StateMachine,
+  TransferResult,
 } from './api';
 export {
   DEFAULT_TIMES,

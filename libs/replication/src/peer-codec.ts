@@ -124,6 +124,8 @@ function groupBodyToWire(message: Message): peerV1.GroupMessage {
       return { confirm: { ballot: ballotToWire(message.ballot), round: message.round } };
     case 'confirmed':
       return { confirmed: { ballot: ballotToWire(message.ballot), round: message.round } };
+    case 'take-over':
+      return { takeOver: { ballot: ballotToWire(message.ballot) } };
     case 'catch-up':
       return { catchUp: { firstInstance: message.firstInstance } };
     case 'catch-up-reply': {
@@ -200,6 +202,8 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
       const { ballot, round } = required(message.confirmed, 'confirmed');
       return { kind: 'confirmed', ballot: ballotFromWire(ballot), round: Number(round) };
     }
+    case 'takeOver':
+      return { kind: 'take-over', ballot: ballotFromWire(message.takeOver?.ballot) };
     case 'catchUp':
       return { kind: 'catch-up', firstInstance: Number(required(message.catchUp, 'catch_up').firstInstance) };
     case 'catchUpReply': {

@@ -102,6 +102,13 @@ class Cluster {
     return refusal ?? 'no answer';
   }
 
+  async settle<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    void promise.then(() => (settled = true));
+    await this.world.run(() => settled);
+    return promise;
+  }
+
   /** Proposes until the word is in, at whoever leads. A repeat may put it in twice: callers count with that. */
   async write(index: number, word: string): Promise<number> {
     for (;;) {
@@ -167,6 +174,23 @@ describe('ReplicaHost', () => {
           (cluster.leaderOf(0)?.status().chosenThrough ?? Infinity),
       );
       expect(caughtUp).toBe(true);
+    },
+  );
+
+  it.each([16, 17, 18])(
+    'hands leadership over without losing a word, faster than an election (seed %i)',
+    async (seed) => {
+      const cluster = new Cluster(seed, seed === 16);
+      await cluster.awaitLeaders();
+      await cluster.write(0, 'before');
+      const group = cluster.leaderOf(0)!;
+      expect(await cluster.settle(group.transferLeadership('nobody'))).toEqual({ kind: 'no-such-voter' });
+      const before = cluster.world.now;
+      expect(await cluster.settle(group.transferLeadership('n3'))).toEqual({ kind: 'transferred' });
+      expect(await cluster.settle(group.transferLeadership('n2'))).toEqual({ kind: 'not-leader', leader: 'n3' });
+      await cluster.world.run(() => cluster.leaderOf(0)?.status().leader === 'n3');
+      expect(cluster.world.now - before).toBeLessThan(200_000);
+      expect(await cluster.write(0, 'after')).toBe(2);
     },
   );
 

@@ -189,6 +189,11 @@ export class ReplicaHost {
     );
   }
 
+  /** Whether a conversation with another node is open. */
+  hears(nodeId: NodeId): boolean {
+    return this.links.connectedNodes().includes(nodeId);
+  }
+
   statuses(): GroupStatus[] {
     return [...this.groups_.values()].map((group) => group.status());
   }

@@ -42,7 +42,14 @@ export function maintenanceService(
     Snapshot: unimplemented(
       'snapshots are not offered in this release; stop the whole cluster and copy all its data folders',
     ),
-    MoveLeader: unimplemented('leadership cannot be moved by hand in this release; the members elect one of them'),
+    MoveLeader: ({ targetID }, context) =>
+      member.answer(context, async () => {
+        if (!host.isLeader) throw new EtcdError('not-leader');
+        const target = member.nodeOf(BigInt(targetID));
+        if (target === undefined) throw new EtcdError('bad-leader-transferee');
+        await host.moveLeader(target);
+        return { header: header() };
+      }),
     Downgrade: unimplemented('a downgrade is a matter of starting the older release; see the changelog'),
   };
 }

@@ -27,6 +27,11 @@ export class ServedMember {
     return memberNumber(this.node.founding.clusterId, nodeId);
   }
 
+  /** The member that clients know by a number. */
+  nodeOf(number: bigint): string | undefined {
+    return this.node.founding.members.find(({ nodeId }) => this.numberOf(nodeId) === number)?.nodeId;
+  }
+
   /** Of every response: who answers, and at which revision of the store; by default the present one here. */
   readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader => ({
     clusterId: this.clusterNumber.toString(),

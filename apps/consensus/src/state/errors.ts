@@ -23,6 +23,8 @@ export const ETCD_ERRORS = {
   'no-leader': ['UNAVAILABLE', 'no leader'],
   'leader-changed': ['UNAVAILABLE', 'leader changed'],
   'not-leader': ['FAILED_PRECONDITION', 'not leader'],
+  'bad-leader-transferee': ['FAILED_PRECONDITION', 'bad leader transferee'],
+  'leader-transfer-timed-out': ['UNAVAILABLE', 'request timed out, leader transfer took too long'],
   stopped: ['UNAVAILABLE', 'server stopped'],
   'timed-out': ['UNAVAILABLE', 'request timed out'],
   'timed-out-leader-failed': ['UNAVAILABLE', 'request timed out, possibly due to previous leader failure'],

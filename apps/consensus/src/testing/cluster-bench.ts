@@ -1,5 +1,13 @@
 import { ManualTime } from '@synod/coordination';
-import type { BarrierResult, Group, GroupOptions, GroupStatus, NodeId, ProposeResult } from '@synod/replication';
+import type {
+  BarrierResult,
+  Group,
+  GroupOptions,
+  GroupStatus,
+  NodeId,
+  ProposeResult,
+  TransferResult,
+} from '@synod/replication';
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
 import { CoordinationHost } from '../coordination-host';
 import type { LeaderLink } from '../leader-link';
@@ -65,6 +73,10 @@ class MemberGroup implements Group<ApplyResult> {
     await this.turn();
     if (this.log.leader !== this.nodeId) return this.notLeader();
     return { kind: 'ready', applied: this.appliedThrough };
+  }
+
+  transferLeadership(): Promise<TransferResult> {
+    return Promise.resolve({ kind: 'not-transferred' });
   }
 
   catchUp(): void {

@@ -44,6 +44,7 @@ export class MemoryGroup<R> {
       status: () => this.status(nodeId),
       propose: (command) => this.propose(nodeId, command),
       readBarrier: () => this.readBarrier(nodeId),
+      transferLeadership: () => Promise.resolve({ kind: 'not-transferred' }),
     };
   }
 

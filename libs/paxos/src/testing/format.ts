@@ -40,6 +40,8 @@ export function formatMessage(message: Message): string {
     case 'confirm':
     case 'confirmed':
       return `${kind} ${formatBallot(message.ballot)} round=${message.round}`;
+    case 'take-over':
+      return `take-over ${formatBallot(message.ballot)}`;
     case 'catch-up':
       return `catch-up from=${message.firstInstance}`;
     case 'catch-up-reply': {

@@ -54,6 +54,12 @@ export class Group {
     return { token, effects: this.step(id, { kind: 'read', token }) };
   }
 
+  transfer(id: ReplicaId, to: ReplicaId): number {
+    const token = this.nextToken++;
+    this.step(id, { kind: 'transfer', token, to });
+    return token;
+  }
+
   outcome(token: number): Settled | undefined {
     return this.settled.find((settled) => settled.token === token);
   }

@@ -18,6 +18,7 @@ interface Begun {
 export class Safety {
   acked = 0;
   readsServed = 0;
+  transferred = 0;
   readonly reached = new Map<string, number>();
   private ackedThrough: Instance = 0;
   private readonly begun = new Map<number, Begun>();
@@ -142,6 +143,11 @@ export class Safety {
       case 'not-leader':
       case 'overloaded':
         if (begun.value !== undefined) this.refused.push(begun.value);
+        return;
+      case 'transferred':
+        this.transferred++;
+        return;
+      case 'not-transferred':
         return;
       case 'unknown':
         invariant(begun.value !== undefined, 'reads-are-never-unknown');

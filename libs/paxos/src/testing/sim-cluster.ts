@@ -139,6 +139,7 @@ export class SimCluster implements NodeWorld {
     if (random.chance(0.01)) this.listLed(node);
     if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.2)) this.propose(node);
     if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.15)) this.read(node);
+    if (node.replica.leads && random.chance(0.005)) this.transfer(node);
     for (let count = random.below(4); count > 0; count--) this.deliver();
     if (this.late.length > 0 && random.chance(0.02))
       this.flying.push(...this.late.splice(random.below(this.late.length), 2));
@@ -156,6 +157,12 @@ export class SimCluster implements NodeWorld {
     const value: Value = [Uint8Array.of(token >> 16, token >> 8, token)];
     this.safety.begin(token, node.id, value);
     node.step({ kind: 'propose', token, value });
+  }
+
+  private transfer(node: SimNode): void {
+    const token = this.nextToken++;
+    this.safety.begin(token, node.id, undefined);
+    node.step({ kind: 'transfer', token, to: this.random.pick(this.nodes).id });
   }
 
   private read(node: SimNode): void {

@@ -48,6 +48,7 @@ const RUN_STEPS_MAX = 1_000;
  *     leader-lost r1             its failure detector speaks up
  *     propose r1 x y             two proposals
  *     read r1 a                  a read, by its name
+ *     transfer r1 r2             asks r1 to hand leadership to r2
  *     tick r1 5                  five ticks
  *     led-by r2 1.1 through=3    the node of replica 1 lists what it leads
  *     deliver to=(r2,r3) from=r1 kind=accept instance=1 page=0     once everything in the pool that matches
@@ -115,6 +116,12 @@ export class Trace {
         return;
       case 'read':
         return this.step(id, { kind: 'read', token: this.token(words[1] ?? 'read') });
+      case 'transfer':
+        return this.step(id, {
+          kind: 'transfer',
+          token: this.token(`to-${words[1]}`),
+          to: Number(words[1]?.slice(1)),
+        });
       case 'tick':
         for (let count = Number(words[1] ?? 1); count > 0; count--) this.step(id, { kind: 'tick' });
         return;
