@@ -7,7 +7,7 @@ describe('CatchUp', () => {
   let catchUp: CatchUp;
 
   beforeEach(() => {
-    catchUp = new CatchUp(new Members(2, [1, 2, 3]), { retransmitTicks: 2 }, outbox);
+    catchUp = new CatchUp({ current: new Members(2, [1, 2, 3]) }, { retransmitTicks: 2 }, outbox);
   });
 
   /** @returns whom the end of a step asked for which instance */

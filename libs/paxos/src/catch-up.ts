@@ -1,5 +1,5 @@
 import type { Instance, ReplicaId } from './ballot';
-import type { Members } from './members';
+import type { Membership } from './membership';
 import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 
@@ -21,7 +21,7 @@ export class CatchUp {
   private asked: Asked | undefined;
 
   constructor(
-    private readonly members: Members,
+    private readonly membership: Pick<Membership, 'current'>,
     private readonly limits: Pick<ReplicaLimits, 'retransmitTicks'>,
     private readonly outbox: Outbox,
   ) {}
@@ -30,7 +30,7 @@ export class CatchUp {
   want(through: Instance, holder: ReplicaId): void {
     if (through <= this.wanted) return;
     this.wanted = through;
-    if (holder !== this.members.self) this.holder = holder;
+    if (holder !== this.membership.current.self) this.holder = holder;
   }
 
   lacks(knownThrough: Instance): boolean {
@@ -43,7 +43,7 @@ export class CatchUp {
       this.asked = undefined;
       return;
     }
-    const peer = this.holder ?? this.members.others[0];
+    const peer = this.holder ?? this.membership.current.others[0];
     if (this.asked !== undefined || peer === undefined) return;
     this.asked = { peer, ticks: 0 };
     this.outbox.sendNow(peer, { kind: 'catch-up', firstInstance: knownThrough + 1 });
@@ -53,13 +53,13 @@ export class CatchUp {
   replied(from: ReplicaId, progress: boolean, theirs: Instance, knownThrough: Instance): void {
     if (!progress) return;
     this.asked = undefined;
-    this.holder = theirs > knownThrough ? from : this.members.otherAfter(from);
+    this.holder = theirs > knownThrough ? from : this.membership.current.otherAfter(from);
   }
 
   /** No answer, or one that did not help: another peer may do better. */
   tick(): void {
     if (this.asked === undefined || ++this.asked.ticks < this.limits.retransmitTicks) return;
-    this.holder = this.members.otherAfter(this.asked.peer);
+    this.holder = this.membership.current.otherAfter(this.asked.peer);
     this.asked = undefined;
   }
 }

@@ -1,5 +1,6 @@
 import type { Ballot, Instance, ReplicaId } from './ballot';
 import type { ChosenEntry, Envelope, Message, Value } from './messages';
+import type { Configuration } from './configuration';
 import type { RareState } from './rare-states';
 import type { ReplicaRecord } from './records';
 
@@ -8,6 +9,8 @@ export type Input =
   | { readonly kind: 'receive'; readonly from: ReplicaId; readonly message: Message }
   /** Propose a batch. `token` comes back in exactly one `settled` effect. */
   | { readonly kind: 'propose'; readonly token: number; readonly value: Value }
+  /** Propose the next configuration. `token` comes back in exactly one `settled` effect. */
+  | { readonly kind: 'change'; readonly token: number; readonly configuration: Configuration }
   /** A linearizable read wants to begin. `token` comes back in exactly one `settled` effect. */
   | { readonly kind: 'read'; readonly token: number }
   /** Hand leadership to another member, for which callers may have to wait. `token` comes back in exactly one `settled` effect. */
@@ -27,6 +30,8 @@ export type Settled =
   | { readonly token: number; readonly outcome: 'read-ready'; readonly instance: Instance }
   /** Certainly had and will have no effect. */
   | { readonly token: number; readonly outcome: 'not-leader' | 'overloaded' }
+  /** The change does not follow from the configuration of its instance; it certainly has no effect. */
+  | { readonly token: number; readonly outcome: 'conflict' }
   /** The member that was to lead has promised itself a higher ballot: this replica leads no more. */
   | { readonly token: number; readonly outcome: 'transferred' }
   /** Leadership stayed here in time, or went to somebody else. */

@@ -70,6 +70,34 @@ describe('a leader', () => {
     expect(group.outcome(refused)).toMatchObject({ outcome: 'not-leader' });
   });
 
+  it('refuses a change that does not follow from the configuration it meets', () => {
+    const group = new Group(3).elect(1);
+    const [first, second] = [group.change(1, [1, 2]), group.change(1, [1, 3])];
+    const { token } = group.propose(1, 'x');
+    group.run();
+    expect([first, second, token].map((each) => group.outcome(each)?.outcome)).toEqual([
+      'chosen',
+      'conflict',
+      'chosen',
+    ]);
+    expect(group.replica(2).configuration.members.map(({ replicaId }) => replicaId)).toEqual([1, 2]);
+    expect(group.step(2, { kind: 'change', token: 99, configuration: group.replica(2).configuration }).settled).toEqual(
+      [{ token: 99, outcome: 'not-leader' }],
+    );
+  });
+
+  it('counts each instance with the configuration of that instance', () => {
+    const group = new Group(3).elect(1);
+    group.change(1, [1, 2, 3, 4]);
+    group.runAmong(1, 2);
+    const { token } = group.propose(1, 'x');
+    group.runAmong(1, 2);
+    expect(group.outcome(token)).toBeUndefined(); // Two of four.
+    group.tick(1, 5);
+    group.runAmong(1, 2, 3);
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen' });
+  });
+
   it('settles in order, however the votes come in', () => {
     const group = new Group(3).elect(1);
     const [a, b] = [group.propose(1, 'a'), group.propose(1, 'b')];
@@ -228,7 +256,13 @@ describe('a leader', () => {
     const group = new Group(3);
     for (const id of [1, 2]) group.step(id, { kind: 'leader-lost' });
     group.run(({ to, message }) => to === 1 && message.kind === 'probe');
-    group.receive(1, 2, { kind: 'probe-reply', ballot: ballot('1.1'), granted: true, promised: ballot('0.0') });
+    group.receive(1, 2, {
+      kind: 'probe-reply',
+      ballot: ballot('1.1'),
+      granted: true,
+      promised: ballot('0.0'),
+      chosenThrough: 0,
+    });
     group.run(({ from, to }) => from === 1 && to === 1);
     const entries = [{ instance: 1, value: value('chosen') }];
     group.receive(1, 3, { kind: 'catch-up-reply', entries, chosenThrough: 1 });

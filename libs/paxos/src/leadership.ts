@@ -3,19 +3,21 @@ import type { Acceptor } from './acceptor';
 import type { Ballot, Instance, ReplicaId } from './ballot';
 import { Handover } from './handover';
 import type { Learner } from './learner';
+import { changeIn, mayFollow } from './configuration';
 import { NO_ANSWERS, type Answers, type Members } from './members';
+import type { Membership } from './membership';
 import type { Message, Value } from './messages';
 import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 import { Patience } from './patience';
 import type { Found } from './phase-one';
 import { ReadIndex } from './read-index';
-import type { Requests } from './requests';
+import type { Requests, WaitingProposal } from './requests';
 import { NO_OP } from './value';
 
 /** The parts of its replica that a leader works with. */
 export interface LeaderParts {
-  readonly members: Members;
+  readonly membership: Membership;
   readonly acceptor: Acceptor;
   readonly learner: Learner;
   readonly requests: Requests;
@@ -28,6 +30,8 @@ interface Proposal {
   readonly value: Value;
   /** The caller's, or `undefined` for what phase 1 found. */
   readonly token: number | undefined;
+  /** Of the configuration of its instance: with these its votes are counted. */
+  readonly members: Members;
   votes: Answers;
   ticks: number;
 }
@@ -39,6 +43,11 @@ interface Proposal {
  * Why it may propose any value above `found.lastFound`: a quorum has promised this ballot, and none of it had voted there. Why it never
  * proposes at or below `found.floor`: a promise leaves out the votes at or below its sender's watermark, so phase 1 did not show which
  * value is chosen there; only that one is. Between the two every vote of the quorum was shown, and P2c picks the value.
+ *
+ * A change of the configuration is a barrier (invariant `change-is-a-barrier`): it is opened when everything before it is delivered, and
+ * nothing after it is opened until it is. So all open instances have one configuration, the present one. Of a change that this
+ * leadership proposes by itself its phase 1 quorum is proof enough for what follows; of one that it found or fetched it is not, and
+ * the replica prepares again (decision 0010).
  */
 export class Leadership {
   readonly kind = 'leading';
@@ -55,19 +64,25 @@ export class Leadership {
   private readonly patience: Patience;
   /** While it is set nothing new is proposed: it waits, and is refused for certain once another replica leads. */
   private handover: Handover | undefined;
+  /** A change is open there. */
+  private changeAt: Instance | undefined;
+  /** The configuration that phase 1, or a change that was this leadership's own, entitles it to propose under. */
+  private provenVersion: number;
+  private readonly floor: Instance;
 
   constructor(
     readonly ballot: Ballot,
     private readonly found: Found,
     private readonly parts: LeaderParts,
   ) {
-    const { learner, members, limits, requests, outbox } = parts;
+    const { learner, membership, limits, requests, outbox } = parts;
     // What this replica learned since its promise left is chosen as well.
-    const floor = Math.max(found.floor, learner.knownThrough);
+    const floor = (this.floor = Math.max(found.floor, learner.knownThrough));
+    this.provenVersion = membership.version;
     this.next = floor + 1;
     this.quorumThrough = floor;
     this.settledThrough = learner.chosenThrough;
-    this.reads = new ReadIndex(ballot, members, limits, requests, outbox);
+    this.reads = new ReadIndex(ballot, membership, limits, requests, outbox);
     this.patience = new Patience(limits);
     this.noteFound(floor);
   }
@@ -88,6 +103,11 @@ export class Leadership {
     return this.found.floor;
   }
 
+  /** Whether what this leadership rests on holds under the present configuration too. */
+  get proven(): boolean {
+    return this.parts.membership.version <= this.provenVersion;
+  }
+
   get restless(): boolean {
     const { requests } = this.parts;
     return (
@@ -101,14 +121,14 @@ export class Leadership {
 
   /** Phase 2b: a member's vote is on its disk. This replica's own comes back to it when it is: invariant `own-vote-after-sync`. */
   accepted(from: ReplicaId, { instance, chosenThrough }: Extract<Message, { kind: 'accepted' }>): void {
-    const { members, learner, acceptor } = this.parts;
+    const { membership, learner, acceptor } = this.parts;
     this.toldBy.set(from, chosenThrough);
     const proposal = this.proposals.get(instance);
     if (proposal === undefined) return;
-    invariant(from !== members.self || acceptor.voteAt(instance)?.synced === true, 'own-vote-after-sync');
-    proposal.votes = members.with(proposal.votes, from);
+    invariant(from !== membership.current.self || acceptor.voteAt(instance)?.synced === true, 'own-vote-after-sync');
+    proposal.votes = proposal.members.with(proposal.votes, from);
     this.quorumThrough = Math.max(this.quorumThrough, learner.knownThrough);
-    while (members.isQuorum(this.proposals.get(this.quorumThrough + 1)?.votes ?? NO_ANSWERS)) {
+    while (this.hasQuorum(this.quorumThrough + 1)) {
       this.quorumThrough++;
       this.patience.progressed();
     }
@@ -145,14 +165,14 @@ export class Leadership {
 
   /** Ends a step, after the learner delivered: answers callers, opens instances, begins a read round, tells the watermark. */
   endStep(): void {
-    const { learner, members } = this.parts;
+    const { learner, membership } = this.parts;
     this.settleDelivered();
     this.propose();
     this.handOver();
     if (this.recovered) this.reads.begin(learner.chosenThrough);
     // The next accept carries the watermark. When none is due, it is told by itself; while votes are awaited, that can wait for them.
     if (learner.chosenThrough === this.toldAll || (this.proposals.size > 0 && this.toldAll >= 0)) return;
-    this.tell(members.others);
+    this.tell(membership.current.others);
     this.toldAll = learner.chosenThrough;
   }
 
@@ -176,6 +196,20 @@ export class Leadership {
     this.reads.refuse();
   }
 
+  /** Removed by its own change: names a successor, who need not find out that nobody leads. */
+  bowOut(): void {
+    const { membership, outbox } = this.parts;
+    const known = (id: ReplicaId): Instance => this.toldBy.get(id) ?? -1;
+    const [successor] = [...membership.current.ids].sort((a, b) => known(b) - known(a));
+    outbox.reached('paxos.leader-removed');
+    if (successor !== undefined) outbox.sendNow(successor, { kind: 'take-over', ballot: this.ballot });
+  }
+
+  private hasQuorum(instance: Instance): boolean {
+    const proposal = this.proposals.get(instance);
+    return proposal?.members.isQuorum(proposal.votes) === true;
+  }
+
   private get awaitsMajority(): boolean {
     return this.proposals.size > 0 || this.reads.inFlight || !this.recovered;
   }
@@ -190,32 +224,73 @@ export class Leadership {
     const { learner, outbox } = this.parts;
     while (this.settledThrough < learner.chosenThrough) {
       const instance = ++this.settledThrough;
-      const token = this.proposals.get(instance)?.token;
+      const { token, members } = this.proposals.get(instance) ?? {};
       if (token !== undefined) outbox.settle({ token, outcome: 'chosen', instance });
+      if (instance === this.changeAt && members !== undefined) this.changed(members);
       this.proposals.delete(instance);
       this.patience.progressed();
     }
   }
 
+  /** The open change is delivered. Whoever it removed is told for the last time. */
+  private changed(before: Members): void {
+    const { membership, outbox } = this.parts;
+    this.changeAt = undefined;
+    outbox.reached('paxos.configuration-changed');
+    this.tell(before.others.filter((id) => !membership.current.has(id)));
+  }
+
   private propose(): void {
-    const { limits, requests } = this.parts;
-    while (this.proposals.size < limits.windowInstances) {
+    const { limits, requests, learner, membership } = this.parts;
+    // What was fetched may hold changes: until it is delivered, the configuration above the floor is not known.
+    if (learner.chosenThrough < this.floor || !this.proven) return;
+    while (this.proposals.size < limits.windowInstances && this.changeAt === undefined) {
       if (this.next <= this.found.lastFound) {
-        this.open(this.found.carried.get(this.next) ?? NO_OP, undefined);
+        const value = this.found.carried.get(this.next) ?? NO_OP;
+        if (this.mustWait(value)) return;
+        this.open(value, undefined);
         continue;
       }
-      const waiting = this.recovered && this.handover === undefined ? requests.nextProposal() : undefined;
-      if (waiting === undefined) break;
-      this.open(waiting.value, waiting.token);
+      const waiting = this.recovered && this.handover === undefined ? requests.firstProposal : undefined;
+      if (waiting === undefined || !membership.mayLead || this.mustWait(waiting.value)) return;
+      requests.takeProposal();
+      this.begin(waiting);
     }
+    if (this.changeAt !== undefined && requests.hasProposals) this.parts.outbox.reached('paxos.change-waited');
+  }
+
+  /** A change waits until everything before it is delivered. */
+  private mustWait(value: Value): boolean {
+    const waits = this.proposals.size > 0 && changeIn(value) !== undefined;
+    if (waits) this.parts.outbox.reached('paxos.change-waited');
+    return waits;
+  }
+
+  private begin({ token, value }: WaitingProposal): void {
+    const { membership, outbox } = this.parts;
+    const change = changeIn(value);
+    if (change !== undefined) {
+      if (!mayFollow(change, membership.configuration)) {
+        outbox.reached('paxos.change-conflict');
+        return outbox.settle({ token, outcome: 'conflict' });
+      }
+      this.provenVersion = change.version;
+    }
+    this.open(value, token);
   }
 
   /** Phase 2a. The accepts leave at once, while this replica's own vote goes to disk: the ballot's record has long been there. */
   private open(value: Value, token: number | undefined): void {
-    const { acceptor, learner, members, outbox } = this.parts;
+    const { acceptor, learner, membership, outbox } = this.parts;
+    const members = membership.current;
     const instance = this.next++;
     invariant(!this.proposals.has(instance), 'one-value-per-ballot', () => `instance ${instance}`);
-    this.proposals.set(instance, { value, token, votes: NO_ANSWERS, ticks: 0 });
+    invariant(this.changeAt === undefined, 'change-is-a-barrier', () => `${instance} after ${this.changeAt}`);
+    if (changeIn(value) !== undefined) {
+      invariant(learner.chosenThrough === instance - 1, 'change-is-a-barrier', () => `${instance}`);
+      this.changeAt = instance;
+    }
+    this.proposals.set(instance, { value, token, members, votes: NO_ANSWERS, ticks: 0 });
     const message: Message = {
       kind: 'accept',
       ballot: this.ballot,
@@ -228,8 +303,8 @@ export class Leadership {
     this.toldAll = learner.chosenThrough;
   }
 
-  private repeat(instance: Instance, { value, votes }: Proposal): void {
-    const { learner, members, outbox } = this.parts;
+  private repeat(instance: Instance, { value, members, votes }: Proposal): void {
+    const { learner, outbox } = this.parts;
     for (const to of members.others) {
       if (members.answered(votes, to)) continue;
       outbox.sendNow(to, {
@@ -245,8 +320,8 @@ export class Leadership {
 
   /** Members that have not said that they know what is chosen. */
   private laggards(): ReplicaId[] {
-    const { learner, members } = this.parts;
-    return members.others.filter((id) => (this.toldBy.get(id) ?? -1) < learner.chosenThrough);
+    const { learner, membership } = this.parts;
+    return membership.current.others.filter((id) => (this.toldBy.get(id) ?? -1) < learner.chosenThrough);
   }
 
   private noteFound(floor: Instance): void {

@@ -10,7 +10,7 @@ describe('Learner', () => {
 
   beforeEach(() => {
     acceptor = new Acceptor(2, 1_000, outbox);
-    learner = new Learner(2, acceptor, 40, outbox);
+    learner = new Learner(2, { delivered: () => undefined }, acceptor, 40, outbox);
     outbox.take();
   });
 

@@ -1,6 +1,7 @@
 import { invariant } from '@synod/invariant';
 import type { Acceptor } from './acceptor';
 import { compareBallots, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from './ballot';
+import type { Membership } from './membership';
 import type { ChosenEntry, Value } from './messages';
 import type { Outbox } from './outbox';
 import type { ReplicaRecord } from './records';
@@ -30,6 +31,7 @@ export class Learner {
 
   constructor(
     private readonly self: ReplicaId,
+    private readonly membership: Pick<Membership, 'delivered'>,
     private readonly acceptor: Pick<Acceptor, 'voteAt' | 'promised'>,
     private readonly pageBytes: number,
     private readonly outbox: Outbox,
@@ -94,6 +96,7 @@ export class Learner {
         return;
       }
       this.chosenThrough_ = instance;
+      this.membership.delivered(instance, value);
       this.outbox.chosen({ instance, value });
     }
   }

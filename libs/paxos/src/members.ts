@@ -10,30 +10,35 @@ export const NO_ANSWERS: Answers = 0;
 const MEMBERS_MAX = 31;
 
 /**
- * The configuration of a group: who votes, and how many of them make a quorum.
+ * The members of a group over a stretch of its log: who votes, and how many of them make a quorum.
  * Lamport, "Paxos Made Simple", §2.2: any two majorities share an acceptor, which is all that safety asks of a quorum.
  *
- * One configuration serves the whole log today. When membership changes come, the configuration of instance i is fixed by the log
- * before i, so whoever counts answers for an instance must ask for that instance's `Members`.
+ * Whoever counts answers for an instance counts with the `Members` of that instance: see `Membership`.
  */
 export class Members {
-  /** Everyone but this replica. */
+  /** Everyone but this replica, learners included. */
   readonly others: readonly ReplicaId[];
   private readonly majority: number;
   private readonly bits = new Map<ReplicaId, Answers>();
 
   constructor(
     readonly self: ReplicaId,
+    /** Who votes. */
     readonly ids: readonly ReplicaId[],
+    /** Who is told everything and counts in no quorum: invariant `learners-never-count`, they have no bit in an `Answers`. */
+    private readonly learners: readonly ReplicaId[] = [],
   ) {
     ids.forEach((id, index) => this.bits.set(id, 1 << index));
     invariant(this.bits.size === ids.length && ids.length <= MEMBERS_MAX, 'members-are-distinct', () => ids.join());
-    invariant(this.bits.has(self), 'replica-is-a-member', () => `${self} of ${ids.join()}`);
-    this.others = ids.filter((id) => id !== self);
+    this.others = [...ids, ...learners].filter((id) => id !== self);
     this.majority = Math.floor(ids.length / 2) + 1;
   }
 
   has(id: ReplicaId): boolean {
+    return this.bits.has(id) || this.learners.includes(id);
+  }
+
+  votes(id: ReplicaId): boolean {
     return this.bits.has(id);
   }
 

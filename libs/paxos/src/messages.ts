@@ -20,7 +20,14 @@ export interface ChosenEntry {
 export type Message =
   /** Phase 0, before a campaign: would you support `ballot`? Changes nothing, so a cut-off replica cannot disturb by asking. */
   | { readonly kind: 'probe'; readonly ballot: Ballot }
-  | { readonly kind: 'probe-reply'; readonly ballot: Ballot; readonly granted: boolean; readonly promised: Ballot }
+  /** `chosenThrough` helps a replica that is so far behind that it asks the wrong members. */
+  | {
+      readonly kind: 'probe-reply';
+      readonly ballot: Ballot;
+      readonly granted: boolean;
+      readonly promised: Ballot;
+      readonly chosenThrough: Instance;
+    }
   /** Phase 1a, once per leadership for the whole open log: every instance from `firstInstance` on. */
   | { readonly kind: 'prepare'; readonly ballot: Ballot; readonly firstInstance: Instance }
   /**

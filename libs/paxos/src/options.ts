@@ -1,4 +1,5 @@
 import type { ReplicaId } from './ballot';
+import type { Configuration } from './configuration';
 
 /** Bounds and periods of a replica. A tick is the host's time step; hosts use tens of milliseconds. */
 export interface ReplicaLimits {
@@ -16,8 +17,12 @@ export interface ReplicaLimits {
 
 export interface ReplicaOptions extends Partial<ReplicaLimits> {
   readonly self: ReplicaId;
-  /** All members of the group, this replica included, the same on each of them. */
+  /** The founders of the group, the same on each replica. */
   readonly members: readonly ReplicaId[];
+  /** The configuration after everything that the store has applied; the founding if absent. Names this replica. */
+  readonly configuration?: Configuration | undefined;
+  /** The configuration is from further up the log than the store has applied: this replica has just joined. */
+  readonly ahead?: boolean | undefined;
 }
 
 export const DEFAULT_LIMITS: ReplicaLimits = {

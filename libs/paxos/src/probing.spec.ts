@@ -21,7 +21,13 @@ describe('Probing', () => {
 
   it('succeeds on a majority of grants, its own included, each counted once', () => {
     const probe = probing();
-    const grant = { kind: 'probe-reply', ballot: ballot('1.1'), granted: true, promised: ballot('0.0') } as const;
+    const grant = {
+      kind: 'probe-reply',
+      ballot: ballot('1.1'),
+      granted: true,
+      promised: ballot('0.0'),
+      chosenThrough: 0,
+    } as const;
     probe.reply(2, grant);
     probe.reply(2, grant);
     probe.reply(3, { ...grant, granted: false });
@@ -33,8 +39,20 @@ describe('Probing', () => {
 
   it('asks again those who have not granted, with a ballot above what they promised, then gives up', () => {
     const probe = probing();
-    probe.reply(2, { kind: 'probe-reply', ballot: ballot('1.1'), granted: true, promised: ballot('0.0') });
-    probe.reply(3, { kind: 'probe-reply', ballot: ballot('1.1'), granted: false, promised: ballot('6.4') });
+    probe.reply(2, {
+      kind: 'probe-reply',
+      ballot: ballot('1.1'),
+      granted: true,
+      promised: ballot('0.0'),
+      chosenThrough: 0,
+    });
+    probe.reply(3, {
+      kind: 'probe-reply',
+      ballot: ballot('1.1'),
+      granted: false,
+      promised: ballot('6.4'),
+      chosenThrough: 0,
+    });
     expect(probe.tick()).toBe('repeat');
     expect(asked(outbox.take())).toEqual(['3: 7', '4: 7', '5: 7']);
     probe.tick();

@@ -35,6 +35,16 @@ export const RARE_STATES = [
   'paxos.took-over',
   /** A leader that wanted to hand over went on, because nobody took over in time. */
   'paxos.handover-given-up',
+  /** A change of the configuration was chosen. */
+  'paxos.configuration-changed',
+  /** A proposal waited because a change was open, or a change because proposals were. */
+  'paxos.change-waited',
+  /** A new leader or candidate met another configuration than the one it had asked for promises, and asked again. */
+  'paxos.prepared-again',
+  /** A leader was removed by the change that it proposed. */
+  'paxos.leader-removed',
+  /** A change did not follow from the configuration that it met. */
+  'paxos.change-conflict',
   /** A watermark reached a vote that was not on this disk yet. */
   'paxos.chosen-before-synced',
 ] as const;

@@ -12,7 +12,13 @@ describe('ReadIndex', () => {
   beforeEach(() => {
     outbox.take();
     requests = new Requests({ queueMax: 3 }, outbox);
-    reads = new ReadIndex(ballot('2.1'), new Members(1, [1, 2, 3, 4, 5]), { retransmitTicks: 2 }, requests, outbox);
+    reads = new ReadIndex(
+      ballot('2.1'),
+      { current: new Members(1, [1, 2, 3, 4, 5]) },
+      { retransmitTicks: 2 },
+      requests,
+      outbox,
+    );
   });
 
   it('serves reads at the watermark of the time when their round was sent', () => {
@@ -73,7 +79,13 @@ describe('ReadIndex', () => {
   });
 
   it('is alone sure at once', () => {
-    const alone = new ReadIndex(ballot('2.1'), new Members(1, [1]), { retransmitTicks: 2 }, requests, outbox);
+    const alone = new ReadIndex(
+      ballot('2.1'),
+      { current: new Members(1, [1]) },
+      { retransmitTicks: 2 },
+      requests,
+      outbox,
+    );
     requests.read(7);
     alone.begin(4);
     expect(outbox.take().settled).toEqual([{ token: 7, outcome: 'read-ready', instance: 4 }]);

@@ -1,5 +1,6 @@
 import type { Ballot, Instance, ReplicaId } from './ballot';
 import { NO_ANSWERS, type Answers, type Members } from './members';
+import type { Membership } from './membership';
 import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 import type { Requests } from './requests';
@@ -10,6 +11,8 @@ interface Round {
   readonly tokens: readonly number[];
   /** What the reads must see: everything chosen when the round was sent. */
   readonly instance: Instance;
+  /** Of the configuration when the round was sent. */
+  readonly members: Members;
   confirmations: Answers;
   ticks: number;
 }
@@ -28,7 +31,7 @@ export class ReadIndex {
 
   constructor(
     private readonly ballot: Ballot,
-    private readonly members: Members,
+    private readonly membership: Pick<Membership, 'current'>,
     private readonly limits: Pick<ReplicaLimits, 'retransmitTicks'>,
     private readonly requests: Requests,
     private readonly outbox: Outbox,
@@ -51,19 +54,20 @@ export class ReadIndex {
       number: ++this.rounds,
       tokens: this.requests.takeReads(),
       instance: chosenThrough,
+      members: this.membership.current,
       confirmations: NO_ANSWERS,
       ticks: 0,
     };
     this.send(this.round);
-    this.confirmed(this.members.self, this.rounds); // A leader that had promised more would have stepped down.
+    this.confirmed(this.membership.current.self, this.rounds); // A leader that had promised more would have stepped down.
   }
 
   /** @returns whether the round is complete */
   confirmed(from: ReplicaId, number: number): boolean {
     const { round } = this;
     if (round?.number !== number) return false; // Answers to another round say nothing about reads that came after it.
-    round.confirmations = this.members.with(round.confirmations, from);
-    if (!this.members.isQuorum(round.confirmations)) return false;
+    round.confirmations = round.members.with(round.confirmations, from);
+    if (!round.members.isQuorum(round.confirmations)) return false;
     this.round = undefined;
     for (const token of round.tokens) this.outbox.settle({ token, outcome: 'read-ready', instance: round.instance });
     return true;
@@ -83,8 +87,8 @@ export class ReadIndex {
   }
 
   private send(round: Round): void {
-    for (const to of this.members.others) {
-      if (this.members.answered(round.confirmations, to)) continue;
+    for (const to of round.members.others) {
+      if (round.members.answered(round.confirmations, to)) continue;
       this.outbox.sendNow(to, { kind: 'confirm', ballot: this.ballot, round: round.number });
     }
   }

@@ -1,6 +1,10 @@
 import { InvariantViolation } from '@synod/invariant';
 import type { Effects, Input } from './effects';
 import type { ReplicaOptions } from './options';
+import type { Configuration } from './configuration';
+import { Members } from './members';
+import { Membership } from './membership';
+import type { Value } from './messages';
 import { RARE_STATES } from './rare-states';
 import type { ReplicaRecord } from './records';
 import { Replica } from './replica';
@@ -73,6 +77,8 @@ class Egoist extends Replica {
 }
 
 describe('the simulation finds planted bugs', () => {
+  afterEach(() => jest.restoreAllMocks());
+
   /** @returns the invariants that the first failing seed broke */
   function hunt(makeReplica: (options: ReplicaOptions) => Replica): string | undefined {
     for (let seed = 1; seed <= 100; seed++) {
@@ -101,6 +107,30 @@ describe('the simulation finds planted bugs', () => {
 
   it('a read served without confirmation', () => {
     expect(hunt((options) => new Believer(options))).toBe('reads-see-what-was-acked');
+  });
+
+  it('a configuration applied one instance late', () => {
+    const delivered = Membership.prototype.delivered;
+    const before = new WeakMap<Membership, Value>();
+    jest.spyOn(Membership.prototype, 'delivered').mockImplementation(function (this: Membership, instance, value) {
+      delivered.call(this, instance, before.get(this) ?? []);
+      before.set(this, value);
+    });
+    expect(['delivered-is-chosen', 'one-command-per-instance', 'one-change-at-a-time']).toContain(
+      hunt((options) => new Replica(options)),
+    );
+  });
+
+  it('a learner that counts', () => {
+    jest
+      .spyOn(Membership.prototype as unknown as { membersOf(of: Configuration): Members }, 'membersOf')
+      .mockImplementation(function (this: { self: number }, { members }) {
+        return new Members(
+          this.self,
+          members.map(({ replicaId }) => replicaId),
+        );
+      });
+    expect(['delivered-is-chosen', 'one-command-per-instance']).toContain(hunt((options) => new Replica(options)));
   });
 
   it('a value proposed over a vote found in phase 1', () => {

@@ -42,7 +42,13 @@ describe('Replica', () => {
       const group = new Group(3);
       group.receive(1, 2, { kind: 'nack', ballot: ballot('1.1'), promised: ballot('8.2') });
       group.step(1, { kind: 'leader-lost' });
-      const grant = { kind: 'probe-reply', ballot: ballot('9.1'), granted: true, promised: ballot('8.2') } as const;
+      const grant = {
+        kind: 'probe-reply',
+        ballot: ballot('9.1'),
+        granted: true,
+        promised: ballot('8.2'),
+        chosenThrough: 0,
+      } as const;
       const effects = group.receive(1, 2, grant);
       expect(effects.sendNow).toEqual([]);
       expect(effects.persist).toEqual([{ kind: 'promised', ballot: ballot('9.1') }]);
@@ -71,7 +77,13 @@ describe('Replica', () => {
     it('counts no promise of another of its ballots', () => {
       const group = new Group(3, {}, [[{ kind: 'promised', ballot: ballot('4.1') }]]);
       group.step(1, { kind: 'leader-lost' });
-      group.receive(1, 2, { kind: 'probe-reply', ballot: ballot('5.1'), granted: true, promised: ballot('4.1') });
+      group.receive(1, 2, {
+        kind: 'probe-reply',
+        ballot: ballot('5.1'),
+        granted: true,
+        promised: ballot('4.1'),
+        chosenThrough: 0,
+      });
       group.runAmong(1);
       const promise = { kind: 'promise', firstInstance: 1, page: 0, last: true, votes: [], chosenThrough: 0 } as const;
       group.receive(1, 2, { ...promise, ballot: ballot('4.1') });
@@ -135,11 +147,13 @@ describe('Replica', () => {
   });
 
   describe('hears without harm', () => {
-    it('strangers', () => {
-      const group = new Group(3);
-      expect(group.receive(1, 9, { kind: 'prepare', ballot: ballot('5.9'), firstInstance: 1 }).send).toEqual([]);
-      group.step(1, { kind: 'led-by', ballot: ballot('5.9'), chosenThrough: 7 });
-      expect(group.replica(1)).toMatchObject({ leaderBallot: undefined, restless: false });
+    it('a replica that was removed', () => {
+      const group = new Group(3).elect(1);
+      group.change(1, [1, 2]);
+      group.run();
+      expect(group.receive(2, 3, { kind: 'prepare', ballot: ballot('5.3'), firstInstance: 1 }).send).toEqual([]);
+      group.step(2, { kind: 'led-by', ballot: ballot('5.3'), chosenThrough: 7 });
+      expect(group.replica(2)).toMatchObject({ leaderBallot: ballot('1.1'), restless: false });
     });
 
     it('a ballot from a replica that does not own it', () => {
@@ -164,7 +178,7 @@ describe('Replica', () => {
       });
       group.receive(1, 2, { kind: 'accepted', ballot: own, instance: 1, chosenThrough: 0 });
       group.receive(1, 2, { kind: 'confirmed', ballot: own, round: 1 });
-      group.receive(1, 2, { kind: 'probe-reply', ballot: own, granted: true, promised: own });
+      group.receive(1, 2, { kind: 'probe-reply', ballot: own, granted: true, promised: own, chosenThrough: 0 });
       group.receive(2, 1, {
         kind: 'promise',
         ballot: own,

@@ -5,7 +5,9 @@ import { CatchUp } from './catch-up';
 import type { Effects, Input } from './effects';
 import { Leadership } from './leadership';
 import { Learner } from './learner';
-import { Members } from './members';
+import { changeIn, changeTo, type Configuration } from './configuration';
+import type { Members } from './members';
+import { Membership } from './membership';
 import type { Message } from './messages';
 import { DEFAULT_LIMITS, type ReplicaLimits, type ReplicaOptions } from './options';
 import { Outbox } from './outbox';
@@ -30,7 +32,7 @@ type LeaderMessage = Extract<Message, { kind: 'accept' | 'chosen' | 'confirm' | 
  */
 export class Replica {
   private readonly limits: ReplicaLimits;
-  private readonly members: Members;
+  private readonly membership: Membership;
   private readonly outbox = new Outbox();
   private readonly acceptor: Acceptor;
   private readonly learner: Learner;
@@ -39,18 +41,21 @@ export class Replica {
   private current: Role = FOLLOWER;
   /** Ballot of the replica believed to lead or to be about to; `undefined` once it is lost. */
   private leader: Ballot | undefined;
+  /** The configuration that what this replica is busy with has met. */
+  private roleVersion: number;
   /** Highest ballot seen anywhere: a campaign below it would be wasted. */
   private seen: Ballot = NO_BALLOT;
   /** Ballot of a leader that waits to hear that its watermark has arrived. */
   private owesReplyTo: Ballot | undefined;
 
   constructor(options: ReplicaOptions) {
-    const { self, members, ...limits } = options;
+    const { self, members, configuration, ahead, ...limits } = options;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
-    this.members = new Members(self, members);
+    this.membership = new Membership(self, { members, configuration, ahead });
+    this.roleVersion = this.membership.version;
     this.acceptor = new Acceptor(self, this.limits.pageBytes, this.outbox);
-    this.learner = new Learner(self, this.acceptor, this.limits.pageBytes, this.outbox);
-    this.catchUp = new CatchUp(this.members, this.limits, this.outbox);
+    this.learner = new Learner(self, this.membership, this.acceptor, this.limits.pageBytes, this.outbox);
+    this.catchUp = new CatchUp(this.membership, this.limits, this.outbox);
     this.requests = new Requests(this.limits, this.outbox);
   }
 
@@ -71,11 +76,18 @@ export class Replica {
   step(input: Input): Effects {
     switch (input.kind) {
       case 'receive':
-        if (this.members.has(input.from)) this.receive(input.from, input.message);
+        if (this.hears(input.from, input.message)) this.receive(input.from, input.message);
         break;
       case 'propose':
         if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
-        else this.requests.propose(input.token, input.value);
+        else {
+          invariant(changeIn(input.value) === undefined, 'changes-come-as-changes');
+          this.requests.propose(input.token, input.value);
+        }
+        break;
+      case 'change':
+        if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
+        else this.requests.propose(input.token, changeTo(input.configuration));
         break;
       case 'read':
         if (this.current.kind === 'follower') this.outbox.settle({ token: input.token, outcome: 'not-leader' });
@@ -122,9 +134,18 @@ export class Replica {
     return this.leader;
   }
 
+  /** The configuration of the next instance after `chosenThrough`. */
+  get configuration(): Configuration {
+    return this.membership.configuration;
+  }
+
   /** Delivered as `chosen` through here. */
   get chosenThrough(): Instance {
     return this.learner.chosenThrough;
+  }
+
+  private get members(): Members {
+    return this.membership.current;
   }
 
   /** Leads, and everything found in phase 1 is chosen and delivered: reads and proposals are being served. */
@@ -138,12 +159,19 @@ export class Replica {
     return this.current.kind === 'leading' ? this.current.restless : this.current.kind !== 'follower';
   }
 
+  /** Late words of a removed replica change nothing; but a leader that its own change removed names its successor as its last. */
+  private hears(from: ReplicaId, message: Message): boolean {
+    if (this.membership.admits(from)) return true;
+    return message.kind === 'take-over' && compareBallots(message.ballot, this.promised) === 0;
+  }
+
   private receive(from: ReplicaId, message: Message): void {
     switch (message.kind) {
       case 'probe':
         return this.answerProbe(from, message.ballot);
       case 'probe-reply':
         this.see(message.promised);
+        this.catchUp.want(message.chosenThrough, from);
         if (this.current.kind !== 'probing') return;
         this.current.reply(from, message);
         if (this.current.succeeded) this.campaign();
@@ -212,7 +240,7 @@ export class Replica {
 
   /** The leader itself asks for a successor: nobody has to be asked whether it is lost. */
   private takeOver(): void {
-    if (this.current.kind !== 'follower') return;
+    if (this.current.kind !== 'follower' || !this.membership.mayLead) return;
     this.outbox.reached('paxos.took-over');
     this.campaign();
   }
@@ -250,7 +278,13 @@ export class Replica {
     const campaigns = this.current.kind === 'preparing';
     const granted = lost && !campaigns && compareBallots(ballot, this.promised) > 0;
     if (!lost) this.outbox.reached('paxos.probe-refused');
-    this.outbox.sendNow(from, { kind: 'probe-reply', ballot, granted, promised: this.promised });
+    this.outbox.sendNow(from, {
+      kind: 'probe-reply',
+      ballot,
+      granted,
+      promised: this.promised,
+      chosenThrough: this.chosenThrough,
+    });
     // Who asks a living leader has not heard of it, and in an idle group might never.
     if (this.current.kind === 'leading') this.current.tell([from]);
   }
@@ -258,7 +292,11 @@ export class Replica {
   private leaderLost(): void {
     if (this.current.kind === 'leading') return;
     this.leader = undefined;
-    if (this.current.kind !== 'follower') return;
+    if (this.current.kind === 'follower') this.probe();
+  }
+
+  private probe(): void {
+    if (!this.membership.mayLead) return;
     const probing = new Probing(this.nextBallot(), this.members, this.limits, this.outbox);
     this.current = probing;
     if (probing.succeeded) this.campaign(); // Alone in its group.
@@ -267,7 +305,7 @@ export class Replica {
   private transfer(token: number, to: ReplicaId): void {
     if (this.current.kind !== 'leading') this.outbox.settle({ token, outcome: 'not-leader' });
     else if (to === this.members.self) this.outbox.settle({ token, outcome: 'transferred' });
-    else if (!this.members.has(to)) this.outbox.settle({ token, outcome: 'not-transferred' });
+    else if (!this.members.votes(to)) this.outbox.settle({ token, outcome: 'not-transferred' });
     else this.current.transfer(token, to);
   }
 
@@ -286,8 +324,8 @@ export class Replica {
 
   private lead(ballot: Ballot, found: Found): void {
     invariant(compareBallots(ballot, this.promised) === 0, 'leader-holds-its-promise', () => formatBallot(ballot));
-    const { members, acceptor, learner, requests, limits, outbox } = this;
-    this.current = new Leadership(ballot, found, { members, acceptor, learner, requests, limits, outbox });
+    const { membership, acceptor, learner, requests, limits, outbox } = this;
+    this.current = new Leadership(ballot, found, { membership, acceptor, learner, requests, limits, outbox });
     this.leader = ballot;
     this.learner.hear(ballot, found.floor);
     this.catchUp.want(found.floor, found.floorHolder);
@@ -308,10 +346,35 @@ export class Replica {
   }
 
   private ledBy(ballot: Ballot, chosenThrough: Instance): void {
-    if (ballot.replica === this.members.self || !this.members.has(ballot.replica)) return;
+    if (ballot.replica === this.members.self || !this.membership.admits(ballot.replica)) return;
     if (compareBallots(ballot, this.promised) < 0) return this.acceptor.nack(ballot.replica, ballot);
     this.follow(ballot);
     this.hearWatermark(ballot, chosenThrough);
+  }
+
+  /** Another configuration holds from the next instance on. What was begun under the last one may not go on under it. */
+  private meetConfiguration(): void {
+    const { current, membership } = this;
+    this.roleVersion = membership.version;
+    switch (current.kind) {
+      case 'follower':
+        return;
+      case 'leading':
+        if (!membership.mayLead) {
+          if (current.proven) current.bowOut();
+          return this.stepDown();
+        }
+        if (current.proven) return;
+        current.abandon(undefined);
+        break;
+      case 'probing':
+      case 'preparing':
+        if (!membership.mayLead) return this.stepDown();
+    }
+    // Promises of the last configuration's quorum say nothing of what the present one's may have chosen.
+    this.outbox.reached('paxos.prepared-again');
+    if (current.kind === 'probing') this.probe();
+    else this.campaign();
   }
 
   private learnFrom(from: ReplicaId, { entries, chosenThrough }: Extract<Message, { kind: 'catch-up-reply' }>): void {
@@ -342,6 +405,7 @@ export class Replica {
   private endStep(): void {
     this.learner.advance();
     if (this.current.kind === 'leading') this.current.endStep();
+    if (this.roleVersion !== this.membership.version) this.meetConfiguration();
     this.catchUp.ask(this.learner.knownThrough);
     const ballot = this.owesReplyTo;
     if (ballot === undefined || this.catchUp.lacks(this.chosenThrough)) return;

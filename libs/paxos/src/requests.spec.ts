@@ -10,7 +10,8 @@ describe('Requests', () => {
     for (const token of [1, 2, 3]) requests.propose(token, value('x'));
     for (const token of [4, 5, 6]) requests.read(token);
     expect(outbox.take().settled).toEqual([3, 6].map((token) => ({ token, outcome: 'overloaded' })));
-    expect(requests.nextProposal()?.token).toBe(1);
+    expect(requests.firstProposal?.token).toBe(1);
+    requests.takeProposal();
     expect(requests.takeReads()).toEqual([4, 5]);
     expect(requests.hasReads).toBe(false);
   });

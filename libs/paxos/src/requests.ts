@@ -36,8 +36,12 @@ export class Requests {
     return this.reads.length > 0;
   }
 
-  nextProposal(): WaitingProposal | undefined {
-    return this.proposals.shift();
+  get firstProposal(): WaitingProposal | undefined {
+    return this.proposals[0];
+  }
+
+  takeProposal(): void {
+    this.proposals.shift();
   }
 
   /** All reads that wait: they share one round. */

@@ -240,6 +240,7 @@ export class HostedGroup<R> implements Group<R> {
       case 'read-ready':
       case 'transferred':
       case 'not-transferred':
+      case 'conflict':
         return { kind: 'unknown' };
     }
   }

@@ -84,8 +84,8 @@ function groupBodyToWire(message: Message): peerV1.GroupMessage {
     case 'probe':
       return { probe: { ballot: ballotToWire(message.ballot) } };
     case 'probe-reply': {
-      const { ballot, granted, promised } = message;
-      return { probeReply: { ballot: ballotToWire(ballot), granted, promised: ballotToWire(promised) } };
+      const { ballot, granted, promised, chosenThrough } = message;
+      return { probeReply: { ballot: ballotToWire(ballot), granted, promised: ballotToWire(promised), chosenThrough } };
     }
     case 'prepare':
       return { prepare: { ballot: ballotToWire(message.ballot), firstInstance: message.firstInstance } };
@@ -140,8 +140,14 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
     case 'probe':
       return { kind: 'probe', ballot: ballotFromWire(message.probe?.ballot) };
     case 'probeReply': {
-      const { ballot, granted, promised } = required(message.probeReply, 'probe_reply');
-      return { kind: 'probe-reply', ballot: ballotFromWire(ballot), granted, promised: ballotFromWire(promised) };
+      const { ballot, granted, promised, chosenThrough } = required(message.probeReply, 'probe_reply');
+      return {
+        kind: 'probe-reply',
+        ballot: ballotFromWire(ballot),
+        granted,
+        promised: ballotFromWire(promised),
+        chosenThrough: Number(chosenThrough),
+      };
     }
     case 'prepare': {
       const { ballot, firstInstance } = required(message.prepare, 'prepare');

@@ -1,11 +1,19 @@
 import { formatBallot } from '../ballot';
+import { changeIn, type Configuration } from '../configuration';
 import type { Effects } from '../effects';
 import type { Envelope, Message, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
 
 /** A value as traces write it: its commands as text, `no-op` for none. */
 export function formatValue(value: Value): string {
+  const change = changeIn(value);
+  if (change !== undefined) return formatConfiguration(change);
   return value.length === 0 ? 'no-op' : value.map((command) => Buffer.from(command).toString()).join('+');
+}
+
+/** `members-2(1,2,3,4?)`: version 2, of which 4 learns. */
+export function formatConfiguration({ version, members }: Configuration): string {
+  return `members-${version}(${members.map(({ replicaId, learner }) => `${replicaId}${learner ? '?' : ''}`).join()})`;
 }
 
 export function formatMessage(message: Message): string {
@@ -15,7 +23,7 @@ export function formatMessage(message: Message): string {
       return `probe ${formatBallot(message.ballot)}`;
     case 'probe-reply': {
       const answer = message.granted ? 'granted' : 'refused';
-      return `probe-reply ${formatBallot(message.ballot)} ${answer} promised=${formatBallot(message.promised)}`;
+      return `probe-reply ${formatBallot(message.ballot)} ${answer} promised=${formatBallot(message.promised)} chosen=${message.chosenThrough}`;
     }
     case 'prepare':
       return `prepare ${formatBallot(message.ballot)} from=${message.firstInstance}`;

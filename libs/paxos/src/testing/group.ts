@@ -1,6 +1,6 @@
-import type { ReplicaId } from '../ballot';
+import type { Instance, ReplicaId } from '../ballot';
 import type { Effects, Input, Settled } from '../effects';
-import type { Message } from '../messages';
+import type { Message, Value } from '../messages';
 import type { ReplicaOptions } from '../options';
 import type { ReplicaRecord } from '../records';
 import { Replica } from '../replica';
@@ -14,7 +14,9 @@ interface Flying {
 
 /** Replicas with fast disks and a network that does nothing by itself: for tests of who says what to whom. */
 export class Group {
-  readonly replicas: readonly Replica[];
+  readonly replicas: Replica[];
+  /** What each replica delivered, by instance. */
+  readonly delivered = new Map<ReplicaId, Map<Instance, Value>>();
   readonly settled: Settled[] = [];
   pool: Flying[] = [];
   private nextToken = 1;
@@ -37,6 +39,9 @@ export class Group {
     const effects = this.replica(id).step(input);
     for (const { to, message } of [...effects.sendNow, ...effects.send]) this.pool.push({ from: id, to, message });
     this.settled.push(...effects.settled);
+    const delivered = this.delivered.get(id) ?? new Map<Instance, Value>();
+    for (const { instance, value: chosen } of effects.chosen) delivered.set(instance, chosen);
+    this.delivered.set(id, delivered);
     return effects;
   }
 
@@ -52,6 +57,32 @@ export class Group {
   read(id: ReplicaId): { token: number; effects: Effects } {
     const token = this.nextToken++;
     return { token, effects: this.step(id, { kind: 'read', token }) };
+  }
+
+  /** The next replica joins, told the configuration of another one. */
+  join(from: ReplicaId): void {
+    const self = this.replicas.length + 1;
+    const replica = new Replica({
+      self,
+      members: this.replicas.map((_, index) => index + 1),
+      configuration: this.replica(from).configuration,
+      ahead: true,
+    });
+    replica.restored(0);
+    this.replicas.push(replica);
+  }
+
+  /** Proposes that these and no others are the voters. */
+  change(id: ReplicaId, voters: readonly ReplicaId[]): number {
+    const token = this.nextToken++;
+    const { version, highestId } = this.replica(id).configuration;
+    const configuration = {
+      version: version + 1,
+      members: voters.map((replicaId) => ({ replicaId, learner: false })),
+      highestId: Math.max(highestId, ...voters),
+    };
+    this.step(id, { kind: 'change', token, configuration });
+    return token;
   }
 
   transfer(id: ReplicaId, to: ReplicaId): number {
@@ -71,7 +102,7 @@ export class Group {
   /** Delivers until nothing that passes is in flight; what does not pass is lost. */
   run(passes: (flying: Flying) => boolean = () => true): this {
     for (let next = this.pool.shift(); next !== undefined; next = this.pool.shift()) {
-      if (passes(next)) this.receive(next.to, next.from, next.message);
+      if (passes(next) && next.to <= this.replicas.length) this.receive(next.to, next.from, next.message);
     }
     return this;
   }

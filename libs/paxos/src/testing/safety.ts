@@ -1,5 +1,6 @@
 import { invariant } from '@synod/invariant';
 import { compareBallots, formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from '../ballot';
+import { changeIn, foundingOf, voters, type Configuration } from '../configuration';
 import type { Effects } from '../effects';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
@@ -34,7 +35,17 @@ export class Safety {
   /** Highest promise that each replica told others of. */
   private readonly vouched = new Map<ReplicaId, Ballot>();
 
-  constructor(private readonly quorum: number) {}
+  /** Each configuration, and the first instance that it holds for. */
+  private readonly configurations: { readonly first: Instance; readonly configuration: Configuration }[];
+
+  constructor(founders: readonly ReplicaId[]) {
+    this.configurations = [{ first: 1, configuration: foundingOf(founders.map((replicaId) => ({ replicaId }))) }];
+  }
+
+  /** As far as anyone has delivered the log. */
+  get configuration(): Configuration {
+    return (this.configurations.at(-1) as (typeof this.configurations)[number]).configuration;
+  }
 
   begin(token: number, node: ReplicaId, value: Value | undefined): void {
     this.begun.set(token, { node, value, ackedThrough: this.ackedThrough });
@@ -51,7 +62,7 @@ export class Safety {
     if (vote === undefined) byBallot.set(name, (vote = { value, by: new Set() }));
     invariant(sameValue(vote.value, value), 'one-value-per-ballot', () => `${name} at ${instance}`);
     vote.by.add(node);
-    if (vote.by.size < this.quorum) return;
+    if (!this.isQuorum(instance, vote.by)) return;
     const chosen = this.chosen.get(instance) ?? value;
     invariant(sameValue(chosen, value), 'one-command-per-instance', () => `two values won a quorum at ${instance}`);
     this.chosen.set(instance, chosen);
@@ -98,6 +109,29 @@ export class Safety {
     for (const value of this.refused) invariant(!values.has(value.join()), 'refused-has-no-effect');
   }
 
+  /** Counted with the configuration that the log before the instance fixes; learners count for nothing. */
+  private isQuorum(instance: Instance, by: ReadonlySet<ReplicaId>): boolean {
+    const known =
+      this.configurations.filter(({ first }) => first <= instance).at(-1)?.configuration ?? this.configuration;
+    const voting = voters(known);
+    return voting.filter((id) => by.has(id)).length > voting.length / 2;
+  }
+
+  private change(instance: Instance, value: Value): void {
+    const next = changeIn(value);
+    if (next === undefined) return;
+    const { version, members, highestId } = this.configuration;
+    const before = members.map(({ replicaId }) => replicaId);
+    const fresh = next.members.filter(({ replicaId }) => !before.includes(replicaId));
+    invariant(next.version === version + 1, 'one-change-at-a-time', () => `instance ${instance}`);
+    invariant(
+      fresh.every(({ replicaId }) => replicaId > highestId),
+      'replica-id-never-reused',
+      () => `instance ${instance}`,
+    );
+    this.configurations.push({ first: instance + 1, configuration: next });
+  }
+
   private vouch(node: ReplicaId, ballot: Ballot): void {
     if (compareBallots(ballot, this.vouched.get(node) ?? NO_BALLOT) > 0) this.vouched.set(node, ballot);
   }
@@ -112,6 +146,7 @@ export class Safety {
       'one-command-per-instance',
       () => `replica ${node} delivered another value at ${instance}`,
     );
+    if (!this.delivered.has(instance)) this.change(instance, value);
     this.delivered.set(instance, first);
     const chosen = this.chosen.get(instance);
     invariant(chosen !== undefined && sameValue(chosen, value), 'delivered-is-chosen', () => `${instance} at ${node}`);
@@ -142,6 +177,7 @@ export class Safety {
         return;
       case 'not-leader':
       case 'overloaded':
+      case 'conflict':
         if (begun.value !== undefined) this.refused.push(begun.value);
         return;
       case 'transferred':

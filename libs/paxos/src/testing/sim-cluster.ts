@@ -1,4 +1,5 @@
 import { compareBallots, type ReplicaId } from '../ballot';
+import { changeTo, type Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaOptions } from '../options';
@@ -30,7 +31,13 @@ interface Weather {
   readonly isolation: number;
   readonly leaderLost: number;
   readonly sync: number;
+  readonly change: number;
 }
+
+/** Replicas that may join a group beside its founders, one after the other. */
+const SPARES = 5;
+/** With fewer voters than this nobody is removed. */
+const VOTERS_MIN = 2;
 
 /** Messages in flight, at most: what is above is lost, as on a link whose queue is full. */
 const FLYING_MAX = 400;
@@ -60,6 +67,7 @@ export class SimCluster implements NodeWorld {
       isolation: random.chance(0.5) ? random.below(40) / 1000 : 0,
       leaderLost: random.pick([0.002, 0.01, 0.03]),
       sync: random.pick([0.05, 0.2, 0.5]),
+      change: random.chance(0.5) ? random.pick([0.01, 0.04, 0.1]) : 0,
     };
     const limits = {
       windowInstances: random.pick([1, 3, 16]),
@@ -68,9 +76,10 @@ export class SimCluster implements NodeWorld {
       retransmitTicks: 2,
       electionTicks: random.pick([6, 12, 50]),
     };
-    this.safety = new Safety(Math.floor(replicas / 2) + 1);
     const members = Array.from({ length: replicas }, (_, index) => index + 1);
-    this.nodes = members.map((self) => new SimNode({ self, members, ...limits }, makeReplica, this));
+    this.safety = new Safety(members);
+    const ids = Array.from({ length: replicas + (this.weather.change > 0 ? SPARES : 0) }, (_, index) => index + 1);
+    this.nodes = ids.map((self) => new SimNode({ self, members, ...limits }, makeReplica, this));
   }
 
   run(steps: number): this {
@@ -82,9 +91,9 @@ export class SimCluster implements NodeWorld {
   heal(roundsMax: number): number {
     this.healed = true;
     this.cut.clear();
-    for (const node of this.nodes) if (node.replica === undefined) this.restart(node);
     const acked = this.safety.acked;
     for (let round = 1; round <= roundsMax; round++) {
+      this.settleMembers();
       this.round(round);
       const leader = this.nodes.find((node) => node.replica?.leads === true);
       if (leader !== undefined && this.safety.acked < acked + 3) this.propose(leader);
@@ -127,9 +136,13 @@ export class SimCluster implements NodeWorld {
     const node = random.pick(this.nodes);
     if (random.chance(weather.crash)) this.crashSome(node);
     if (node.replica === undefined) {
-      if (random.chance(0.05)) this.restart(node);
+      if (node.exists && random.chance(0.05)) this.restart(node);
+      else if (random.chance(0.2)) this.admit(node);
       return;
     }
+    // Whoever was removed is told some day; until then it goes on as if it were a member.
+    if (!this.isMember(node) && random.chance(0.01)) return node.destroy();
+    if (node.replica.leads && random.chance(weather.change)) this.change(node);
     if (random.chance(weather.cut)) this.changeLink();
     if (random.chance(weather.isolation) && node.replica.leads) this.isolate(node);
     if (random.chance(weather.leaderLost)) this.loseLeader(node);
@@ -139,7 +152,7 @@ export class SimCluster implements NodeWorld {
     if (random.chance(0.01)) this.listLed(node);
     if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.2)) this.propose(node);
     if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.15)) this.read(node);
-    if (node.replica.leads && random.chance(0.005)) this.transfer(node);
+    if (node.replica.leads && random.chance(0.008)) this.transfer(node);
     for (let count = random.below(4); count > 0; count--) this.deliver();
     if (this.late.length > 0 && random.chance(0.02))
       this.flying.push(...this.late.splice(random.below(this.late.length), 2));
@@ -169,6 +182,60 @@ export class SimCluster implements NodeWorld {
     const token = this.nextToken++;
     this.safety.begin(token, node.id, undefined);
     node.step({ kind: 'read', token });
+  }
+
+  private isMember({ id }: SimNode): boolean {
+    return this.safety.configuration.members.some(({ replicaId }) => replicaId === id);
+  }
+
+  /** A node that the group took in is told so, and starts. */
+  private admit(node: SimNode): void {
+    if (!node.exists && !node.destroyed && this.isMember(node)) node.join(this.safety.configuration);
+  }
+
+  /** The world heals: all members run, and nobody else. */
+  private settleMembers(): void {
+    for (const node of this.nodes) {
+      if (!this.isMember(node)) {
+        if (node.exists) node.destroy();
+      } else if (!node.exists) this.admit(node);
+      else if (node.replica === undefined) this.restart(node);
+    }
+  }
+
+  /** One change, and now and then another one before the first is chosen. */
+  private change(node: SimNode): void {
+    for (let count = this.random.chance(0.2) ? 2 : 1; count > 0; count--) {
+      const next = node.replica === undefined ? undefined : this.nextConfiguration(node.replica.configuration);
+      if (next === undefined) return;
+      const token = this.nextToken++;
+      const configuration = { ...next, token }; // So that no two proposals are equal.
+      this.safety.begin(token, node.id, changeTo(configuration));
+      node.step({ kind: 'change', token, configuration });
+    }
+  }
+
+  private nextConfiguration({ version, members, highestId }: Configuration): Configuration | undefined {
+    const { random } = this;
+    const at = random.below(members.length);
+    const chosen = members[at];
+    const others = members.filter((_, index) => index !== at);
+    const room = highestId < this.nodes.length;
+    const joins = { replicaId: highestId + 1, learner: random.chance(0.7) };
+    const next = (after: typeof members, highest = highestId): Configuration => {
+      return { version: version + 1, members: after, highestId: highest };
+    };
+    const mayGo = chosen?.learner === true || members.filter(({ learner }) => !learner).length > VOTERS_MIN;
+    switch (random.below(4)) {
+      case 0:
+        return room ? next([...members, joins], highestId + 1) : undefined;
+      case 1:
+        return chosen?.learner === true ? next([...others, { ...chosen, learner: false }]) : undefined;
+      case 2:
+        return mayGo ? next(others) : undefined;
+      default: // A replica that forgot is replaced by a learner.
+        return mayGo && room ? next([...others, { ...joins, learner: true }], highestId + 1) : undefined;
+    }
   }
 
   /** A leader's node lists what it leads; the news may come late. */
@@ -209,7 +276,7 @@ export class SimCluster implements NodeWorld {
 
   private restart(node: SimNode): void {
     node.start();
-    this.safety.restarted(node);
+    if (!node.destroyed) this.safety.restarted(node);
   }
 
   private changeLink(): void {
@@ -228,7 +295,7 @@ export class SimCluster implements NodeWorld {
       if (round % 10 === 0) this.listLed(node);
       if (node.replica?.restless === true) node.step({ kind: 'tick' });
     }
-    const doubtful = this.nodes.filter((node) => this.doubtsLeader(node));
+    const doubtful = this.nodes.filter((node) => node.replica !== undefined && this.doubtsLeader(node));
     if (doubtful.length > 0 && round % 10 === 5) this.random.pick(doubtful).step({ kind: 'leader-lost' });
   }
 
@@ -240,8 +307,9 @@ export class SimCluster implements NodeWorld {
   }
 
   private converged(): boolean {
-    const through = new Set(this.nodes.map((node) => node.applied));
-    return through.size === 1 && this.nodes.every((node) => node.replica?.restless === false && !node.writing);
+    const members = this.nodes.filter((node) => this.isMember(node));
+    const through = new Set(members.map((node) => node.applied));
+    return through.size === 1 && members.every((node) => node.replica?.restless === false && !node.writing);
   }
 
   private describe({ id, replica, applied }: SimNode): string {

@@ -1,4 +1,5 @@
 import type { Instance, ReplicaId } from '../ballot';
+import { changeIn, type Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope } from '../messages';
 import type { ReplicaOptions } from '../options';
@@ -22,6 +23,12 @@ export interface NodeWorld {
 /** A replica with a disk that forgets what was not synced, and a store that falls back to its last flush. */
 export class SimNode {
   replica: Replica | undefined;
+  /** Changes among what it has delivered: the store keeps the last one beside the applied index. */
+  private readonly changes: { readonly instance: Instance; readonly configuration: Configuration }[] = [];
+  /** What a replica that joins is told of its group; of founders nothing. */
+  private joined: Configuration | undefined;
+  /** Its replica was removed from the group and will not come back. */
+  destroyed = false;
   readonly log: ReplicaRecord[] = [];
   /** The store: how far it has applied, and how far a crash at this moment would certainly leave it. */
   applied: Instance = 0;
@@ -33,7 +40,7 @@ export class SimNode {
     private readonly makeReplica: (options: ReplicaOptions) => Replica,
     private readonly world: NodeWorld,
   ) {
-    this.start();
+    if (options.members.includes(options.self)) this.start();
   }
 
   get id(): ReplicaId {
@@ -44,8 +51,31 @@ export class SimNode {
     return this.unsynced.length > 0;
   }
 
+  /** Whether it runs, or could: it is a founder, or was told of its group. */
+  get exists(): boolean {
+    return !this.destroyed && (this.options.members.includes(this.id) || this.joined !== undefined);
+  }
+
+  join(configuration: Configuration): void {
+    this.joined = configuration;
+    this.start();
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+    this.replica = undefined;
+    this.unsynced = [];
+  }
+
   start(): void {
-    this.replica = this.makeReplica(this.options);
+    const read = this.changes.filter(({ instance }) => instance <= this.applied).at(-1)?.configuration;
+    // The store shows that the replica was removed: the host destroys it instead of starting it.
+    if (read?.members.every(({ replicaId }) => replicaId !== this.id) === true) {
+      const joinedLater = this.joined !== undefined && read.version < this.joined.version;
+      if (!joinedLater) return this.destroy();
+    }
+    const ahead = this.joined !== undefined && (read?.version ?? -1) < this.joined.version;
+    this.replica = this.makeReplica({ ...this.options, configuration: ahead ? this.joined : read, ahead });
     for (const record of this.log) this.replica.restore(record);
     this.replica.restored(this.applied);
   }
@@ -57,7 +87,11 @@ export class SimNode {
     if (effects.persist.length + effects.send.length > 0) {
       this.unsynced.push({ records: effects.persist, send: effects.send });
     }
-    for (const { instance } of effects.chosen) this.applied = instance;
+    for (const { instance, value } of effects.chosen) {
+      this.applied = instance;
+      const configuration = changeIn(value);
+      if (configuration !== undefined) this.changes.push({ instance, configuration });
+    }
     this.world.effects(this, effects);
   }
 

@@ -1,10 +1,11 @@
 import { formatBallot, type Instance, type ReplicaId } from '../ballot';
+import type { Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope } from '../messages';
 import type { ReplicaLimits } from '../options';
 import type { ReplicaRecord } from '../records';
 import { Replica } from '../replica';
-import { formatEffects } from './format';
+import { formatConfiguration, formatEffects } from './format';
 import { ballot, value } from './values';
 
 interface Node {
@@ -14,6 +15,8 @@ interface Node {
   /** Steps whose records are not on disk; only of a node whose disk is slow. */
   unsynced: Effects[];
   slowDisk: boolean;
+  /** What a replica that was not among the founders was told of its group. */
+  joined?: Configuration | undefined;
 }
 
 interface Flying {
@@ -48,6 +51,8 @@ const RUN_STEPS_MAX = 1_000;
  *     leader-lost r1             its failure detector speaks up
  *     propose r1 x y             two proposals
  *     read r1 a                  a read, by its name
+ *     change r1 (1,2,4?)         proposes the next configuration; `?` marks a learner
+ *     join r4 from=r1            starts a replica that was told r1's configuration
  *     transfer r1 r2             asks r1 to hand leadership to r2
  *     tick r1 5                  five ticks
  *     led-by r2 1.1 through=3    the node of replica 1 lists what it leads
@@ -61,6 +66,7 @@ const RUN_STEPS_MAX = 1_000;
  */
 export class Trace {
   private readonly nodes = new Map<ReplicaId, Node>();
+  private founders: readonly ReplicaId[] = [];
   private pool: Flying[] = [];
   private limits: Partial<ReplicaLimits> = {};
   private readonly tokens: string[] = [];
@@ -100,6 +106,8 @@ export class Trace {
         this.run(named);
         this.output = [];
         return;
+      case 'join':
+        return this.join(id, Number(named.get('from')?.slice(1)));
       case 'status':
         for (const each of this.nodes.keys()) this.status(each);
         return;
@@ -116,6 +124,12 @@ export class Trace {
         return;
       case 'read':
         return this.step(id, { kind: 'read', token: this.token(words[1] ?? 'read') });
+      case 'change':
+        return this.step(id, {
+          kind: 'change',
+          token: this.token(`change-to-${words[1]}`),
+          configuration: successor(node.replica?.configuration, words[1] ?? ''),
+        });
       case 'transfer':
         return this.step(id, {
           kind: 'transfer',
@@ -155,14 +169,24 @@ export class Trace {
       if (limit === undefined) throw new Error(`unknown limit: ${name}`);
       this.limits = { ...this.limits, [limit]: Number(value) };
     }
-    for (let id = 1; id <= count; id++) {
+    this.founders = Array.from({ length: count }, (_, index) => index + 1);
+    for (const id of this.founders) {
       this.nodes.set(id, { replica: undefined, applied: 0, log: [], unsynced: [], slowDisk: false });
     }
     for (const [id, node] of this.nodes) this.start(id, node);
   }
 
+  private join(id: ReplicaId, from: ReplicaId): void {
+    const node: Node = { replica: undefined, applied: 0, log: [], unsynced: [], slowDisk: false };
+    node.joined = this.nodes.get(from)?.replica?.configuration;
+    this.nodes.set(id, node);
+    this.start(id, node);
+  }
+
   private start(self: ReplicaId, node: Node): void {
-    node.replica = new Replica({ self, members: [...this.nodes.keys()], ...this.limits });
+    const { joined } = node;
+    const told = joined === undefined ? {} : { configuration: joined, ahead: true };
+    node.replica = new Replica({ self, members: this.founders, ...told, ...this.limits });
     for (const record of node.log) node.replica.restore(record);
     node.replica.restored(node.applied);
   }
@@ -217,13 +241,27 @@ export class Trace {
     const leader = replica.leaderBallot === undefined ? 'none' : formatBallot(replica.leaderBallot);
     this.output.push(
       `r${id} ${replica.role}${replica.leads ? ' leads' : ''} promised=${formatBallot(replica.promised)} leader=${leader} ` +
-        `chosen=${replica.chosenThrough}${replica.restless ? ' restless' : ''}`,
+        `chosen=${replica.chosenThrough}${replica.configuration.version > 0 ? ` ${formatConfiguration(replica.configuration)}` : ''}${replica.restless ? ' restless' : ''}`,
     );
   }
 
   private token(name: string): number {
     return this.tokens.push(name) - 1;
   }
+}
+
+/** `(1,2,4?)` as the configuration after the present one. */
+function successor(current: Configuration | undefined, text: string): Configuration {
+  const members = text
+    .replace(/[()]/g, '')
+    .split(',')
+    .map((word) => ({ replicaId: Number(word.replace('?', '')), learner: word.endsWith('?') }));
+  const ids = members.map(({ replicaId }) => replicaId);
+  return {
+    version: (current?.version ?? 0) + 1,
+    members,
+    highestId: Math.max(current?.highestId ?? 0, ...ids),
+  };
 }
 
 function parse(line: string): Command {
