@@ -139,6 +139,10 @@ export class Leadership {
     this.toldBy.set(from, chosenThrough);
   }
 
+  progressOf(member: ReplicaId): Instance {
+    return this.toldBy.get(member) ?? 0;
+  }
+
   confirmed(from: ReplicaId, round: number): void {
     if (this.reads.confirmed(from, round)) this.patience.progressed();
   }

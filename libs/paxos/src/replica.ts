@@ -148,6 +148,11 @@ export class Replica {
     return this.membership.current;
   }
 
+  /** How much of the log a member is known to have, if this replica leads. */
+  progressOf(member: ReplicaId): Instance | undefined {
+    return this.current.kind === 'leading' ? this.current.progressOf(member) : undefined;
+  }
+
   /** Leads, and everything found in phase 1 is chosen and delivered: reads and proposals are being served. */
   get leads(): boolean {
     return this.current.kind === 'leading' && this.current.recovered;

@@ -1,4 +1,4 @@
-import type { Ballot, Instance, ReplicaId } from '@synod/paxos';
+import type { Ballot, Configuration, ConfiguredMember, Instance, ReplicaId } from '@synod/paxos';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 
 /** A process of a service, by the name it was given at its first start. */
@@ -14,6 +14,18 @@ export interface Member {
   /** The random name that the node's data folder drew when it was empty. Another incarnation is another acceptor. */
   readonly incarnation: string;
 }
+
+/** A member as the log of its group names it. */
+export interface GroupMember extends ConfiguredMember {
+  /** Absent until a node took the place. From then on the replica is that node, on that disk. */
+  readonly nodeId?: NodeId;
+  readonly incarnation?: string;
+  /** Where its node serves peers. Absent if the group does not keep addresses, or has not changed since its founding. */
+  readonly address?: string;
+}
+
+/** Who the members of a group are. The log of the group is the authority on it: it changes by `Group.change` alone. */
+export type GroupConfiguration = Configuration<GroupMember>;
 
 /** The founding configuration of a group: its instance 0. */
 export interface Founding {
@@ -73,6 +85,16 @@ export type TransferResult =
   /** It did not take over in time, and this replica leads on; or yet another one took over. */
   | { readonly kind: 'not-transferred' };
 
+/** What became of a change of the configuration. */
+export type ChangeResult =
+  /** Chosen and applied here. */
+  | { readonly kind: 'changed' }
+  /** Certainly not chosen: the configuration is not the one that the change was made for, or they are too far apart. */
+  | { readonly kind: 'conflict' }
+  | { readonly kind: 'not-leader'; readonly leader: NodeId | undefined }
+  | { readonly kind: 'overloaded' }
+  | { readonly kind: 'unknown' };
+
 /** A group as its node sees it; for status pages, metrics and invariants. */
 export interface GroupStatus {
   readonly group: GroupId;
@@ -84,6 +106,7 @@ export interface GroupStatus {
   readonly leader: NodeId | undefined;
   readonly chosenThrough: Instance;
   readonly appliedThrough: Instance;
+  /** Members whose place is taken by a node. */
   readonly members: readonly Member[];
 }
 
@@ -99,6 +122,16 @@ export interface Group<R> {
   transferLeadership(to: NodeId): Promise<TransferResult>;
 }
 
+/** A group whose members can be changed through its log. */
+export interface ReconfigurableGroup<R> extends Group<R> {
+  /** As far as this replica has applied the log. */
+  readonly configuration: GroupConfiguration;
+  /** Proposes the configuration after the present one. One voter may come or go at a time (decision 0010). Never rejects. */
+  change(next: GroupConfiguration): Promise<ChangeResult>;
+  /** How far a member is known to be, if this replica leads. */
+  progressOf(replicaId: ReplicaId): Instance | undefined;
+}
+
 /** How a group is added to its node's `ReplicaHost`. */
 export interface GroupOptions<R> {
   readonly founding: Founding;
@@ -110,4 +143,10 @@ export interface GroupOptions<R> {
    * Never called inside `propose` or `readBarrier`.
    */
   readonly leadershipChanged?: (leads: boolean) => void;
+  /** What this node was told of the group when it took its place; absent on founders. Kept by the caller across restarts. */
+  readonly joined?: GroupConfiguration;
+  /** Called when a change is applied. */
+  readonly configurationChanged?: (configuration: GroupConfiguration) => void;
+  /** Called once if this replica was removed: it is destroyed, for good. */
+  readonly removed?: () => void;
 }

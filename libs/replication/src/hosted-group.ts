@@ -1,19 +1,35 @@
-import { compareBallots, type Ballot, type ChosenEntry, type Effects, type Input, type Replica } from '@synod/paxos';
+import {
+  changeIn,
+  compareBallots,
+  type Ballot,
+  type ChosenEntry,
+  type Effects,
+  type Input,
+  type Instance,
+  type Replica,
+  type ReplicaId,
+} from '@synod/paxos';
 import { invariant } from '@synod/invariant';
 import type { StoreTransaction } from '@synod/runtime';
 import type {
   BarrierResult,
-  Group,
+  ChangeResult,
+  GroupConfiguration,
+  GroupMember,
   GroupOptions,
   GroupStatus,
   Member,
   NodeId,
   ProposeResult,
+  ReconfigurableGroup,
   TransferResult,
 } from './api';
 
 /** Commands waiting to be proposed, in bytes; one more is refused. A leader that cannot keep up says so instead of growing. */
 const WAITING_BYTES_MAX = 16 << 20;
+
+/** Nodes of replicas from further up the log, remembered at most. */
+const STRANGERS_MAX = 64;
 
 type Resolve<T> = (result: T) => void;
 
@@ -35,7 +51,7 @@ export interface LeaderWatch {
  * One group on this node: collects a turn's inputs for its replica, applies what the replica reports chosen, and tells each caller
  * what became of its request. Does no I/O: the `ReplicaHost` moves its records and messages.
  */
-export class HostedGroup<R> implements Group<R> {
+export class HostedGroup<R> implements ReconfigurableGroup<R> {
   readonly watch: LeaderWatch = { listed: undefined, suspectAtUs: 0 };
   private readonly inputs: Input[] = [];
   private batch: OpenBatch<R> = { commands: [], proposers: [] };
@@ -44,10 +60,14 @@ export class HostedGroup<R> implements Group<R> {
   private nextToken = 1;
   private readonly proposals = new Map<number, { batch: OpenBatch<R>; bytes: number }>();
   private readonly reads = new Map<number, Resolve<BarrierResult>[]>();
+  private readonly changes = new Map<number, Resolve<ChangeResult>>();
+  /** Where replicas are that this one, being behind, has not read of yet. */
+  private readonly strangers = new Map<ReplicaId, NodeId>();
   private readonly transfers = new Map<number, Resolve<TransferResult>>();
   /** Results of the instances applied in this turn, until their proposers are told. */
   private readonly results = new Map<number, R[]>();
   private led = false;
+  private notedVersion: number;
   private stopped = false;
 
   constructor(
@@ -57,7 +77,9 @@ export class HostedGroup<R> implements Group<R> {
     /** Highest instance whose effects the store holds. Invariant `applied-in-order`. */
     private appliedThrough: number,
     private readonly wake: () => void,
-  ) {}
+  ) {
+    this.notedVersion = replica.configuration.version;
+  }
 
   get founding(): GroupOptions<R>['founding'] {
     return this.options.founding;
@@ -73,17 +95,35 @@ export class HostedGroup<R> implements Group<R> {
       leader: this.leaderNode(),
       chosenThrough: replica.chosenThrough,
       appliedThrough: this.appliedThrough,
-      members: this.founding.members,
+      members: this.configuration.members.filter(isTaken),
     };
+  }
+
+  get configuration(): GroupConfiguration {
+    return this.replica.configuration as GroupConfiguration;
   }
 
   leaderNode(): NodeId | undefined {
     const ballot = this.replica.leaderBallot;
-    return ballot === undefined ? undefined : this.memberOf(ballot.replica)?.nodeId;
+    return ballot === undefined ? undefined : this.nodeOf(ballot.replica);
   }
 
-  memberOf(replicaId: number): Member | undefined {
-    return this.founding.members.find((member) => member.replicaId === replicaId);
+  memberOf(replicaId: ReplicaId): GroupMember | undefined {
+    return this.configuration.members.find((member) => member.replicaId === replicaId);
+  }
+
+  nodeOf(replicaId: ReplicaId): NodeId | undefined {
+    return this.memberOf(replicaId)?.nodeId ?? this.strangers.get(replicaId);
+  }
+
+  /** @returns whether the group has had that replica, and removed it */
+  hasRemoved(replicaId: ReplicaId): boolean {
+    return this.memberOf(replicaId) === undefined && replicaId <= this.configuration.highestId;
+  }
+
+  /** A node speaks for a replica whose node this one has not read of. */
+  meet(replicaId: ReplicaId, nodeId: NodeId): void {
+    if (this.strangers.size < STRANGERS_MAX) this.strangers.set(replicaId, nodeId);
   }
 
   propose(command: Uint8Array): Promise<ProposeResult<R>> {
@@ -105,11 +145,22 @@ export class HostedGroup<R> implements Group<R> {
 
   transferLeadership(to: NodeId): Promise<TransferResult> {
     if (this.stopped || this.replica.role !== 'leader') return Promise.resolve(this.notLeader());
-    const member = this.founding.members.find(({ nodeId }) => nodeId === to);
-    if (member === undefined) return Promise.resolve({ kind: 'no-such-voter' });
+    const member = this.configuration.members.find(({ nodeId }) => nodeId === to);
+    if (member === undefined || member.learner) return Promise.resolve({ kind: 'no-such-voter' });
     const token = this.nextToken++;
     this.push({ kind: 'transfer', token, to: member.replicaId });
     return new Promise((resolve) => this.transfers.set(token, resolve));
+  }
+
+  change(next: GroupConfiguration): Promise<ChangeResult> {
+    if (this.stopped || this.replica.role === 'follower') return Promise.resolve(this.notLeader());
+    const token = this.nextToken++;
+    this.push({ kind: 'change', token, configuration: next });
+    return new Promise((resolve) => this.changes.set(token, resolve));
+  }
+
+  progressOf(replicaId: ReplicaId): Instance | undefined {
+    return this.replica.progressOf(replicaId);
   }
 
   /** Queues an input for the next turn. */
@@ -145,9 +196,11 @@ export class HostedGroup<R> implements Group<R> {
         'applied-in-order',
         () => `${instance} after ${this.appliedThrough}`,
       );
+      // A change is the protocol's own; the state machine never sees it.
+      const commands = changeIn(value) === undefined ? value : [];
       this.results.set(
         instance,
-        value.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),
+        commands.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),
       );
       this.appliedThrough = instance;
     }
@@ -165,6 +218,12 @@ export class HostedGroup<R> implements Group<R> {
           proposal.batch.proposers.forEach((resolve, index) => {
             resolve(this.proposalResult(settlement, index));
           });
+          continue;
+        }
+        const change = this.changes.get(token);
+        if (change !== undefined) {
+          this.changes.delete(token);
+          change(this.changeResult(settlement));
           continue;
         }
         const transfer = this.transfers.get(token);
@@ -189,6 +248,13 @@ export class HostedGroup<R> implements Group<R> {
     return leads;
   }
 
+  /** Reports a change of the configuration since the last call. */
+  configurationChange(): GroupConfiguration | undefined {
+    if (this.configuration.version === this.notedVersion || this.stopped) return undefined;
+    this.notedVersion = this.configuration.version;
+    return this.configuration;
+  }
+
   get leads(): boolean {
     return this.led;
   }
@@ -200,6 +266,8 @@ export class HostedGroup<R> implements Group<R> {
     for (const resolve of this.batch.proposers) resolve(this.notLeader());
     for (const readers of this.reads.values()) for (const resolve of readers) resolve(this.notLeader());
     for (const resolve of this.readers) resolve(this.notLeader());
+    for (const resolve of this.changes.values()) resolve({ kind: 'unknown' });
+    this.changes.clear();
     for (const resolve of this.transfers.values()) resolve({ kind: 'not-transferred' });
     this.transfers.clear();
     this.proposals.clear();
@@ -245,6 +313,20 @@ export class HostedGroup<R> implements Group<R> {
     }
   }
 
+  private changeResult({ outcome }: Effects['settled'][number]): ChangeResult {
+    switch (outcome) {
+      case 'chosen':
+        return { kind: 'changed' };
+      case 'not-leader':
+        return this.notLeader();
+      case 'conflict':
+      case 'overloaded':
+        return { kind: outcome };
+      default:
+        return { kind: 'unknown' };
+    }
+  }
+
   private transferResult({ outcome }: Effects['settled'][number]): TransferResult {
     if (outcome === 'transferred') return { kind: 'transferred' };
     return outcome === 'not-leader' ? this.notLeader() : { kind: 'not-transferred' };
@@ -261,4 +343,8 @@ export class HostedGroup<R> implements Group<R> {
         return this.notLeader();
     }
   }
+}
+
+function isTaken(member: GroupMember): member is GroupMember & Member {
+  return member.nodeId !== undefined && member.incarnation !== undefined;
 }

@@ -1,14 +1,18 @@
 export type {
   BarrierResult,
+  ChangeResult,
   Founding,
   Group,
+  GroupConfiguration,
   GroupId,
+  GroupMember,
   GroupOptions,
   GroupStatus,
   Member,
   NodeId,
   Position,
   ProposeResult,
+  ReconfigurableGroup,
   StateMachine,
   TransferResult,
 } from './api';

@@ -1,5 +1,5 @@
 import { SynodError } from '@synod/runtime';
-import type { Ballot, Instance, ReplicaRecord, Value } from '@synod/paxos';
+import type { Ballot, Instance, ReplicaId, ReplicaRecord, Value } from '@synod/paxos';
 import type { Founding, GroupId, Member } from './api';
 
 /**
@@ -7,16 +7,25 @@ import type { Founding, GroupId, Member } from './api';
  * All integers are big-endian; a ballot is round u32, replica u32; an instance is u48; a value is a count u32, then for each command
  * its size u32 and its bytes.
  */
-export const RECORD_KIND = { founded: 1, promised: 2, voted: 3, learned: 4 } as const;
+export const RECORD_KIND = { founded: 1, promised: 2, voted: 3, learned: 4, destroyed: 16 } as const;
 
 /** A record of the log as the replica host sees it. */
-export type GroupRecord = ReplicaRecord | { readonly kind: 'founded'; readonly members: readonly Member[] };
+export type GroupRecord =
+  | ReplicaRecord
+  | { readonly kind: 'founded'; readonly members: readonly Member[] }
+  /** The tombstone of a replica that was removed from its group: it never runs here again. */
+  | { readonly kind: 'destroyed'; readonly replicaId: ReplicaId };
 
 /** The bytes of a record, to be stored under `RECORD_KIND[record.kind]`. */
 export function encodeGroupRecord(record: GroupRecord): Buffer {
   switch (record.kind) {
     case 'founded':
       return Buffer.from(JSON.stringify(record.members));
+    case 'destroyed': {
+      const bytes = Buffer.allocUnsafe(4);
+      bytes.writeUInt32BE(record.replicaId);
+      return bytes;
+    }
     case 'promised': {
       const bytes = Buffer.allocUnsafe(8);
       writeBallot(bytes, 0, record.ballot);
@@ -46,6 +55,8 @@ export function decodeGroupRecord(group: GroupId, kind: number, payload: Buffer)
   switch (kind) {
     case RECORD_KIND.founded:
       return { kind: 'founded', members: JSON.parse(payload.toString()) as Founding['members'] };
+    case RECORD_KIND.destroyed:
+      return { kind: 'destroyed', replicaId: payload.readUInt32BE() };
     case RECORD_KIND.promised:
       return { kind: 'promised', ballot: readBallot(payload, 0) };
     case RECORD_KIND.voted:

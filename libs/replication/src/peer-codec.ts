@@ -32,6 +32,8 @@ function toWire(message: PeerMessage): peerV1.PeerMessage {
       return { ledGroups: { version: message.version, groups: message.groups.map(ledGroupToWire) } };
     case 'led-groups-request':
       return { ledGroupsRequest: {} };
+    case 'removed':
+      return { removed: { group: message.group, replicaId: message.replicaId } };
     case 'group':
       return {
         groupMessage: {
@@ -58,6 +60,10 @@ function fromWire(message: peerV1.PeerMessage__Output): PeerMessage {
     }
     case 'ledGroupsRequest':
       return { kind: 'led-groups-request' };
+    case 'removed': {
+      const { group, replicaId } = required(message.removed, 'removed');
+      return { kind: 'removed', group, replicaId };
+    }
     case 'groupMessage': {
       const body = required(message.groupMessage, 'group_message');
       const { group, fromReplicaId: from, toReplicaId: to } = body;

@@ -27,6 +27,8 @@ export interface PeerEvents {
 const BACKOFF_MIN_US = 50_000;
 /** Longer turns a blip of the network into an outage. */
 const BACKOFF_SPREAD_US = 200_000;
+/** After so long without a conversation the other end dials too: where it was told another address, or was told of none. */
+const COURTESY_US = 3_000_000;
 /** A peer that took the connection but has not said hello by then is dialled anew. */
 const HELLO_TIMEOUT_US = 1_000_000;
 
@@ -38,7 +40,8 @@ interface Open {
 }
 
 /**
- * The streams to all peers: one per pair of nodes, dialled by the one with the lower id, again and again with 50–250 ms in between.
+ * The streams to all peers: one per pair of nodes, dialled by the one with the lower id, again and again with 50–250 ms in between;
+ * and, every few seconds without it, by the other one, since of two nodes one may have yet to learn where the other is.
  * Nothing is sent or believed before both have said the same cluster and the expected node.
  */
 export class PeerLinks {
@@ -66,7 +69,15 @@ export class PeerLinks {
     if (nodeId === this.self.nodeId) return;
     const known = this.addresses.has(nodeId);
     this.addresses.set(nodeId, address);
-    if (!known && this.self.nodeId < nodeId) this.dial(nodeId);
+    if (known) return;
+    if (this.self.nodeId < nodeId) this.dial(nodeId);
+    else this.dialLater(nodeId, COURTESY_US);
+  }
+
+  /** Dials a peer no more. A conversation that is open goes on until it ends. */
+  forget(nodeId: NodeId): void {
+    this.addresses.delete(nodeId);
+    this.redials.get(nodeId)?.();
   }
 
   /** @returns false if the message was certainly not sent: the peer is not reachable, or its queue is full */
@@ -88,7 +99,7 @@ export class PeerLinks {
 
   private dial(nodeId: NodeId): void {
     const address = this.addresses.get(nodeId);
-    if (this.stopped || address === undefined) return;
+    if (this.stopped || address === undefined || this.open.has(nodeId)) return;
     const connection = this.ports.transport.connect(this.protocol, address, {
       receive: (message) => {
         if (this.open.get(nodeId) !== open) return;
@@ -112,8 +123,13 @@ export class PeerLinks {
   private lost(nodeId: NodeId, open: Open): void {
     if (this.open.get(nodeId) !== open) return;
     this.open.delete(nodeId);
-    if (this.stopped || this.self.nodeId > nodeId) return;
-    const pause = BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US);
+    const mine = this.self.nodeId < nodeId;
+    this.dialLater(nodeId, mine ? BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US) : COURTESY_US);
+  }
+
+  private dialLater(nodeId: NodeId, pause: number): void {
+    if (this.stopped) return;
+    this.redials.get(nodeId)?.();
     this.redials.set(
       nodeId,
       this.ports.timers.after(pause, () => this.dial(nodeId)),

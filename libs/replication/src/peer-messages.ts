@@ -17,6 +17,8 @@ export type PeerMessage =
   | { readonly kind: 'led-groups'; readonly version: number; readonly groups: readonly LedGroup[] }
   /** The receiver of a heartbeat does not hold that version of the set. */
   | { readonly kind: 'led-groups-request' }
+  /** The group has removed that replica of the receiver: it shall rest. */
+  | { readonly kind: 'removed'; readonly group: GroupId; readonly replicaId: ReplicaId }
   /** One protocol message between two replicas of a group. */
   | {
       readonly kind: 'group';

@@ -1,4 +1,14 @@
-import { Replica, type Ballot, type ChosenEntry, type Effects, type Envelope, type ReplicaRecord } from '@synod/paxos';
+import {
+  changeIn,
+  foundingOf,
+  Replica,
+  type Ballot,
+  type ChosenEntry,
+  type Effects,
+  type Envelope,
+  type ReplicaId,
+  type ReplicaRecord,
+} from '@synod/paxos';
 import {
   SynodError,
   type Cancel,
@@ -12,12 +22,23 @@ import {
   type Transport,
 } from '@synod/runtime';
 import { Wal, type ReplayedRecord, type WalRecord } from '@synod/wal';
-import type { Founding, Group, GroupId, GroupOptions, GroupStatus, Member, NodeId } from './api';
+import type {
+  Founding,
+  GroupConfiguration,
+  GroupId,
+  GroupMember,
+  GroupOptions,
+  GroupStatus,
+  Member,
+  NodeId,
+  ReconfigurableGroup,
+} from './api';
 import { AppliedIndexes } from './applied-indexes';
 import { HostedGroup } from './hosted-group';
 import { decodeGroupRecord, encodeGroupRecord, RECORD_KIND, type GroupRecord } from './log-records';
 import { PeerLinks, type Identity, type Peer, type PeerProtocol } from './peer-link';
 import type { LedGroup, PeerMessage } from './peer-messages';
+import { StoredConfigurations } from './stored-configurations';
 
 export interface ReplicaHostPorts {
   readonly clock: Clock;
@@ -73,6 +94,8 @@ export interface ReplicaHostOptions {
 interface Recovered {
   founding: readonly Member[] | undefined;
   readonly records: ReplicaRecord[];
+  /** Replicas that the group removed. */
+  readonly destroyed: Set<ReplicaId>;
 }
 
 /**
@@ -86,6 +109,7 @@ export class ReplicaHost {
   private readonly dirty = new Set<HostedGroup<unknown>>();
   private readonly recovered = new Map<GroupId, Recovered>();
   private readonly applied: AppliedIndexes;
+  private readonly configurations: StoredConfigurations;
   private readonly links: PeerLinks;
   private readonly times: ReplicationTimes;
   private readonly lastHeardUs = new Map<NodeId, number>();
@@ -100,6 +124,7 @@ export class ReplicaHost {
   private constructor(private readonly options: ReplicaHostOptions) {
     this.times = options.times ?? DEFAULT_TIMES;
     this.applied = new AppliedIndexes(options.store);
+    this.configurations = new StoredConfigurations(options.store);
     this.links = new PeerLinks(options.identity, options.peerProtocol, options.ports, {
       connected: (peer) => this.peerConnected(peer),
       received: (peer, message) => this.peerReceived(peer, message),
@@ -133,17 +158,21 @@ export class ReplicaHost {
    * Starts a replica: from its records if the log holds the group, else by founding it here.
    * @throws {SynodError} `failed-precondition` if this node and disk are not a member, or the log knows another founding
    */
-  addGroup<R>(options: GroupOptions<R>): Group<R> {
+  addGroup<R>(options: GroupOptions<R>): ReconfigurableGroup<R> {
     const { group, members } = options.founding;
     const { nodeId, incarnation } = this.options.identity;
-    const self = members.find((member) => member.nodeId === nodeId && member.incarnation === incarnation);
-    if (self === undefined) {
+    const recovered = this.recovered.get(group);
+    const { configuration, ahead } = this.configurationOf(options);
+    const here = configuration.members.find((member) => member.nodeId === nodeId && member.incarnation === incarnation);
+    const self = here && { replicaId: here.replicaId, nodeId, incarnation };
+    if (self === undefined || recovered?.destroyed.has(self.replicaId) === true) {
+      if (recovered !== undefined && (recovered.destroyed.size > 0 || configuration.version > 0))
+        throw wasRemoved(group, nodeId);
       throw new SynodError(
         'failed-precondition',
         `group ${group} has no replica on node ${nodeId} with data folder ${incarnation}: restore the folder that held it, it must not vote on what it forgot`,
       );
     }
-    const recovered = this.recovered.get(group);
     this.recovered.delete(group);
     if (recovered?.founding !== undefined && JSON.stringify(recovered.founding) !== JSON.stringify(members)) {
       throw new SynodError(
@@ -154,7 +183,12 @@ export class ReplicaHost {
     const appliedThrough = this.applied.of(group);
     if (recovered?.founding === undefined && appliedThrough > 0)
       throw lostLog(`group ${group} was applied here through ${appliedThrough}`);
-    const replica = new Replica({ self: self.replicaId, members: members.map((member) => member.replicaId) });
+    const replica = new Replica({
+      self: self.replicaId,
+      members: members.map((member) => member.replicaId),
+      configuration,
+      ahead,
+    });
     for (const record of recovered?.records ?? []) replica.restore(record);
     replica.restored(appliedThrough);
     this.options.observer?.recovered(group, self, recovered?.records ?? [], replica.promised);
@@ -177,6 +211,11 @@ export class ReplicaHost {
 
   setPeer(nodeId: NodeId, address: string): void {
     this.links.setAddress(nodeId, address);
+  }
+
+  /** A node that left all groups of this one: it is not dialled again. */
+  forgetPeer(nodeId: NodeId): void {
+    this.links.forget(nodeId);
   }
 
   start(): void {
@@ -211,9 +250,11 @@ export class ReplicaHost {
   private recover(record: ReplayedRecord): void {
     const group = record.group;
     let known = this.recovered.get(group);
-    if (known === undefined) this.recovered.set(group, (known = { founding: undefined, records: [] }));
+    if (known === undefined)
+      this.recovered.set(group, (known = { founding: undefined, records: [], destroyed: new Set() }));
     const decoded = decodeGroupRecord(group, record.kind, Buffer.from(record.payload));
     if (decoded.kind === 'founded') known.founding = decoded.members;
+    else if (decoded.kind === 'destroyed') known.destroyed.add(decoded.replicaId);
     else known.records.push(decoded);
   }
 
@@ -257,6 +298,7 @@ export class ReplicaHost {
     this.apply(stepped);
     for (const { group, effects } of stepped) group.settle(effects);
     for (const { group } of stepped) this.noteLeadership(group);
+    for (const { group } of stepped) this.noteConfiguration(group);
   }
 
   /** One transaction for all groups, with each one's applied index in it: effects and index are never apart. */
@@ -270,6 +312,10 @@ export class ReplicaHost {
       for (const { group, entries } of applying) {
         group.apply(transaction, entries);
         this.applied.set(transaction, group.founding.group, group.status().appliedThrough);
+        // The configuration that the replica goes by is that of what it has delivered, which is now applied.
+        if (entries.some(({ value }) => changeIn(value) !== undefined)) {
+          this.configurations.set(transaction, group.founding.group, latestIn(entries));
+        }
       }
     });
     for (const { group, entries } of applying) {
@@ -297,10 +343,10 @@ export class ReplicaHost {
   private send(group: HostedGroup<unknown>, { to, message }: Envelope): void {
     const from = group.self.replicaId;
     if (to === from) return group.push({ kind: 'receive', from, message });
-    const member = group.memberOf(to);
-    if (member === undefined) return;
+    const nodeId = group.nodeOf(to);
+    if (nodeId === undefined) return; // Not taken yet, or removed.
     // A full queue or a lost peer drops the message: the protocol repeats what matters.
-    this.links.send(member.nodeId, { kind: 'group', group: group.founding.group, from, to, message });
+    this.links.send(nodeId, { kind: 'group', group: group.founding.group, from, to, message });
   }
 
   private noteLeadership(group: HostedGroup<unknown>): void {
@@ -310,6 +356,42 @@ export class ReplicaHost {
     const { group: id } = group.founding;
     this.options.ports.log.info(leads ? 'leads group' : 'no longer leads group', { group: id });
     group.options.leadershipChanged?.(leads);
+  }
+
+  private noteConfiguration(group: HostedGroup<unknown>): void {
+    const configuration = group.configurationChange();
+    if (configuration === undefined) return;
+    this.ledVersion++; // Members that came in between have not been told what is led here.
+    this.options.ports.log.info('members of group changed', {
+      group: group.founding.group,
+      version: configuration.version,
+      members: configuration.members
+        .map(({ replicaId, nodeId, learner }) => `${replicaId}:${nodeId ?? '?'}${learner ? ' (learner)' : ''}`)
+        .join(),
+    });
+    group.options.configurationChanged?.(configuration);
+    if (group.memberOf(group.self.replicaId) === undefined) this.destroy(group);
+  }
+
+  /** The group has removed this replica. It leaves a tombstone, and what still comes for it is dropped. */
+  private destroy(group: HostedGroup<unknown>): void {
+    const { group: id } = group.founding;
+    if (!this.groups_.delete(id)) return;
+    const { replicaId } = group.self;
+    this.options.ports.log.warn('this replica was removed from its group', { group: id, replica: replicaId });
+    group.stop();
+    void this.persist([walRecord(id, { kind: 'destroyed', replicaId })]).then(() => group.options.removed?.());
+  }
+
+  /** What the store, or else whoever let this replica in, says of a group's members; nothing for a group as it was founded. */
+  private configurationOf({ founding, joined }: Pick<GroupOptions<unknown>, 'founding' | 'joined'>): {
+    readonly configuration: GroupConfiguration;
+    readonly ahead: boolean;
+  } {
+    const read = this.configurations.of(founding.group);
+    const ahead = joined !== undefined && (read?.version ?? -1) < joined.version;
+    // The founding too is handed to the replica whole, so that it can say which node each of its members is.
+    return { configuration: ahead ? joined : (read ?? foundingOf(founding.members)), ahead };
   }
 
   private peerConnected(peer: Peer): void {
@@ -338,14 +420,28 @@ export class ReplicaHost {
         if (group === undefined || group.self.replicaId !== message.to) return; // Late words to a replica that is not here.
         if (!this.speaksFor(group, peer, message.from)) return;
         group.push({ kind: 'receive', from: message.from, message: message.message });
+        return;
+      }
+      case 'removed': {
+        const group = this.groups_.get(message.group);
+        if (group?.self.replicaId === message.replicaId) this.destroy(group);
       }
     }
   }
 
   /** Whether a peer is the acceptor that the group knows: the same node, on the disk it was founded with. */
   private speaksFor(group: HostedGroup<unknown>, peer: Peer, replicaId: number): boolean {
+    if (group.hasRemoved(replicaId)) {
+      this.links.send(peer.nodeId, { kind: 'removed', group: group.founding.group, replicaId });
+      return false;
+    }
     const member = group.memberOf(replicaId);
-    if (member === undefined || member.nodeId !== peer.nodeId) return false;
+    if (member?.nodeId === undefined) {
+      // This replica is behind. The log will tell it who that is; until then it listens, or it might never hear.
+      group.meet(replicaId, peer.nodeId);
+      return true;
+    }
+    if (member.nodeId !== peer.nodeId) return false;
     if (member.incarnation === peer.incarnation) return true;
     this.options.ports.log.warn('ignoring a replica whose data folder is not the one that was founded', {
       group: group.founding.group,
@@ -368,8 +464,8 @@ export class ReplicaHost {
 
   private sendLedGroups(nodeId: NodeId): void {
     const groups: LedGroup[] = [];
-    for (const { founding, replica, leads } of this.groups_.values()) {
-      if (!leads || !founding.members.some((member) => member.nodeId === nodeId)) continue;
+    for (const { founding, configuration, replica, leads } of this.groups_.values()) {
+      if (!leads || !configuration.members.some((member) => member.nodeId === nodeId)) continue;
       groups.push({
         group: founding.group,
         ballot: replica.leaderBallot ?? replica.promised,
@@ -448,6 +544,19 @@ export function lostLog(evidence: string): SynodError {
     'failed-precondition',
     `${evidence}, but the write-ahead log does not know of it: restore the data folder as a whole, this node must not vote on what it forgot`,
   );
+}
+
+function wasRemoved(group: GroupId, nodeId: NodeId): SynodError {
+  return new SynodError(
+    'failed-precondition',
+    `${nodeId} was removed from group ${group} and takes part no more: to bring the node back, add it as a new member with an empty data folder`,
+  );
+}
+
+/** @param entries hold a change */
+function latestIn(entries: readonly ChosenEntry[]): GroupConfiguration {
+  const changes = entries.map(({ value }) => changeIn<GroupMember>(value)).filter((change) => change !== undefined);
+  return changes.at(-1) as GroupConfiguration;
 }
 
 function walRecord(group: GroupId, record: GroupRecord): WalRecord {
