@@ -30,6 +30,10 @@ export class TestMember {
     return `127.0.0.1:${this.ports.client}`;
   }
 
+  get runs(): boolean {
+    return this.process !== undefined;
+  }
+
   get log(): string {
     return this.lines.join('\n');
   }

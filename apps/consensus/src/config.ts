@@ -25,8 +25,8 @@ const initialCluster = z
     const wrong =
       members.includes(undefined) || new Set(ids).size < ids.length
         ? 'members are wanted, each once, id=host:port,id=host:port,…'
-        : members.length > MEMBERS_MAX || members.length % 2 === 0
-          ? `1, 3, 5 or ${MEMBERS_MAX} members are wanted: an even number survives no more failures than one less`
+        : members.length > MEMBERS_MAX
+          ? `at most ${MEMBERS_MAX} members are wanted`
           : undefined;
     if (wrong === undefined) return members.filter((member) => member !== undefined);
     context.addIssue({ code: 'custom', message: wrong });
@@ -38,6 +38,10 @@ const initialCluster = z
 const settings = {
   ...commonSettings('127.0.0.1:2379'),
   initialCluster,
+  initialClusterState: z
+    .enum(['new', 'existing'], { error: 'new or existing is wanted' })
+    .default('new')
+    .describe('existing: an empty data folder takes the place that was added for this node in a running cluster'),
   peerListen: addressSetting('where the other members are served').default('127.0.0.1:2380'),
   peerAdvertise: addressSetting('what members are told of it; its address in --initial-cluster if absent').optional(),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
@@ -69,6 +73,11 @@ export function readConfig(sources: ConfigSources) {
   );
   const own = founders.find((founder) => founder.nodeId === nodeId);
   if (own === undefined) throw new UsageError(`--initial-cluster does not name this node, ${nodeId}`);
+  if (config.initialClusterState === 'new' && founders.length % 2 === 0) {
+    throw new UsageError(
+      `--initial-cluster: 1, 3, 5 or ${MEMBERS_MAX} members are wanted: an even number survives no more failures than one less`,
+    );
+  }
   if (!isShardCount(config.shards)) throw new UsageError(`--shards ${config.shards}: a power of two is wanted`);
   const peerAdvertise = config.peerAdvertise ?? own.address;
   return {

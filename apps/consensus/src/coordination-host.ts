@@ -1,9 +1,10 @@
 import { invariant } from '@synod/invariant';
-import type { Group, GroupOptions, NodeId } from '@synod/replication';
-import type { Clock, Log, Probes, Random, Store, Timers } from '@synod/runtime';
+import type { Group, GroupConfiguration, GroupOptions, NodeId } from '@synod/replication';
+import { SynodError, type Clock, type Log, type Probes, type Random, type Store, type Timers } from '@synod/runtime';
 import { LeaderAccess, REQUEST_TIMEOUT_US } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
+import type { MemberOperation } from './member-changes';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
 import { encodeCommand } from './state/command-codec';
@@ -45,6 +46,8 @@ export interface CoordinationHostOptions {
   readonly link: LeaderLink;
   /** Adds the group to this node's replica host. */
   readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
+  /** Changes the members as the leader sees them; absent where they are fixed. */
+  readonly changeMembers?: (operation: MemberOperation) => Promise<GroupConfiguration>;
   /** Called when this member starts to lead (and may serve) or stops. */
   readonly leadershipChanged?: (leads: boolean) => void;
 }
@@ -86,7 +89,7 @@ export class CoordinationHost {
       stateMachine: this.machine,
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
-    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases);
+    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, options.changeMembers ?? membersAreFixed);
     this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
   }
@@ -169,6 +172,14 @@ export class CoordinationHost {
   async listLeases(): Promise<LeaseId[]> {
     await this.gate.pass();
     return [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
+  }
+
+  /** @returns the members once the change is chosen */
+  async changeMembers(operation: MemberOperation): Promise<GroupConfiguration> {
+    const { refusal, configuration } = await this.access.ask({ kind: 'change-members', operation });
+    if (refusal !== undefined) throw new EtcdError(refusal);
+    invariant(configuration !== undefined, 'result-fits-its-command');
+    return configuration;
   }
 
   /**
@@ -269,6 +280,10 @@ export class CoordinationHost {
   private drawLeaseId(): LeaseId {
     return (this.options.ports.random.bytes(8).readBigUInt64BE() >> 1n) | 1n;
   }
+}
+
+function membersAreFixed(): never {
+  throw new SynodError('unimplemented', 'the members of this cluster are fixed');
 }
 
 function granted<T>(result: T | Refused): T {

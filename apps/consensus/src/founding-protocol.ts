@@ -1,5 +1,5 @@
 import { messageCodec, type peerV1 } from '@synod/contracts';
-import type { NodeId } from '@synod/replication';
+import type { GroupConfiguration, NodeId } from '@synod/replication';
 import type { Codec, Protocol } from '@synod/runtime';
 import type { ClusterFounding } from './founding-store';
 
@@ -9,6 +9,12 @@ export interface FounderReport {
   readonly incarnation: string;
   /** Absent while its data folder is empty. */
   readonly founding: ClusterFounding | undefined;
+  /** Of a node that joins: the peer address of its place. */
+  readonly joinsAt?: string;
+  /** To a node that joins: the members, itself among them. */
+  readonly membersNow?: GroupConfiguration;
+  /** To a node that joins: why it must not. */
+  readonly refusal?: string;
 }
 
 /** The Paxos group that the founders found. */
@@ -30,14 +36,29 @@ function reportCodec(name: 'synod.peer.v1.FoundRequest' | 'synod.peer.v1.FoundRe
   };
 }
 
-function toWire({ nodeId, incarnation, founding }: FounderReport): peerV1.Founder {
-  if (founding === undefined) return { nodeId, incarnation };
+function toWire({ nodeId, incarnation, founding, joinsAt, membersNow, refusal }: FounderReport): peerV1.Founder {
+  const common = {
+    nodeId,
+    incarnation,
+    joinsAt: joinsAt ?? '',
+    membersNow: membersNow === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(membersNow)),
+    refusal: refusal ?? '',
+  };
+  if (founding === undefined) return common;
   const members = founding.members.map((member) => ({ ...member }));
-  return { nodeId, incarnation, founding: { clusterId: founding.clusterId, group: CONSENSUS_GROUP, members } };
+  return { ...common, founding: { clusterId: founding.clusterId, group: CONSENSUS_GROUP, members } };
 }
 
-function fromWire({ nodeId, incarnation, founding }: peerV1.Founder__Output): FounderReport {
-  if (founding === null || founding === undefined) return { nodeId, incarnation, founding: undefined };
+function fromWire(message: peerV1.Founder__Output): FounderReport {
+  const { nodeId, incarnation, founding, joinsAt, membersNow, refusal } = message;
+  const common = {
+    nodeId,
+    incarnation,
+    ...(joinsAt === '' ? {} : { joinsAt }),
+    ...(membersNow.length === 0 ? {} : { membersNow: JSON.parse(membersNow.toString()) as GroupConfiguration }),
+    ...(refusal === '' ? {} : { refusal }),
+  };
+  if (founding === null || founding === undefined) return { ...common, founding: undefined };
   const members = founding.members.map((member) => ({ ...member }));
-  return { nodeId, incarnation, founding: { clusterId: founding.clusterId, members } };
+  return { ...common, founding: { clusterId: founding.clusterId, members } };
 }

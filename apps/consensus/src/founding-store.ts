@@ -1,4 +1,4 @@
-import type { Member } from '@synod/replication';
+import type { GroupConfiguration, Member } from '@synod/replication';
 import { SynodError, type Disk } from '@synod/runtime';
 
 /** What the founders agreed on, once: who they are, each with its disk, and the cluster's name. */
@@ -6,6 +6,8 @@ export interface ClusterFounding {
   readonly clusterId: string;
   /** In order of node id. */
   readonly members: readonly Member[];
+  /** On a node that joined later: the members when it took its place. */
+  readonly joined?: GroupConfiguration;
 }
 
 const FORMAT = 1;
@@ -55,11 +57,15 @@ function parse(text: string): ClusterFounding {
   }
   if (typeof found !== 'object' || found === null || !('format' in found)) throw damaged('has no format number');
   if (found.format !== FORMAT) throw damaged(`has format ${String(found.format)}, this release reads ${FORMAT}`);
-  const { clusterId, members } = found as { clusterId?: unknown; members?: unknown };
+  const { clusterId, members, joined } = found as {
+    clusterId?: unknown;
+    members?: unknown;
+    joined?: GroupConfiguration;
+  };
   if (typeof clusterId !== 'string' || !Array.isArray(members) || !members.every(isMember)) {
     throw damaged('lacks the cluster id or its members');
   }
-  return { clusterId, members };
+  return { clusterId, members, ...(joined === undefined ? {} : { joined }) };
 }
 
 function isMember(value: unknown): value is Member {

@@ -1,4 +1,4 @@
-import type { Member, NodeId } from '@synod/replication';
+import type { GroupConfiguration, Member, NodeId } from '@synod/replication';
 import { SynodError, type Connection, type Log, type Random, type Timers, type Transport } from '@synod/runtime';
 import { foundingProtocol, type FounderReport } from './founding-protocol';
 import type { ClusterFounding, FoundingStore } from './founding-store';
@@ -16,6 +16,8 @@ export interface FoundingOptions {
   readonly incarnation: string;
   /** All founders, this node among them. */
   readonly founders: readonly Founder[];
+  /** The cluster runs already: this node takes the place that was added for it. */
+  readonly joins?: boolean;
   readonly store: FoundingStore;
   readonly ports: {
     readonly transport: Transport;
@@ -45,6 +47,11 @@ export class FoundingRound {
   /** Set while the decision is being written: what is told in between changes nothing. */
   private settling = false;
   private stopped = false;
+  /**
+   * Finds the place of a node that joins, once this one takes part in the cluster. Rejects with `failed-precondition` if there is none
+   * for it; any other failure says nothing.
+   */
+  admit: ((report: FounderReport & { readonly joinsAt: string }) => Promise<GroupConfiguration>) | undefined;
   private resolve: (founding: ClusterFounding) => void = () => undefined;
   private reject: (error: unknown) => void = () => undefined;
 
@@ -63,7 +70,8 @@ export class FoundingRound {
     }
     ports.transport.serve(this.protocol, (connection) => this.accept(connection));
     if (known !== undefined) return known;
-    ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
+    if (this.options.joins === true) ports.log.info('the data folder is empty; asking for a place in the cluster');
+    else ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
     const established = new Promise<ClusterFounding>((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -84,7 +92,10 @@ export class FoundingRound {
     this.connections.add(connection);
     connection.send(this.report());
     return {
-      receive: (report) => this.hear(report),
+      receive: (report) => {
+        if (report.joinsAt === undefined) this.hear(report);
+        else void this.answerJoining(connection, { ...report, joinsAt: report.joinsAt });
+      },
       closed: () => this.connections.delete(connection),
     };
   }
@@ -103,7 +114,33 @@ export class FoundingRound {
     connection.send(this.report());
   }
 
+  /** A node that joins hears where its place is, or why it has none; or nothing, and asks again. */
+  private async answerJoining(
+    connection: Connection<FounderReport>,
+    joining: FounderReport & { readonly joinsAt: string },
+  ): Promise<void> {
+    if (this.founding === undefined || this.admit === undefined) return connection.close();
+    try {
+      const membersNow = await this.admit(joining);
+      connection.send({ ...this.report(), membersNow });
+    } catch (error) {
+      if (!(error instanceof SynodError) || error.kind !== 'failed-precondition') return connection.close();
+      connection.send({ ...this.report(), refusal: error.message });
+    }
+  }
+
+  /** What a node that joins is told by one that takes part. */
+  private hearPlace({ founding, membersNow, refusal }: FounderReport): void {
+    if (this.founding !== undefined || this.settling || founding === undefined) return;
+    if (refusal !== undefined) {
+      this.stop();
+      return this.reject(new SynodError('failed-precondition', refusal));
+    }
+    if (membersNow !== undefined) this.settle({ ...founding, joined: membersNow });
+  }
+
   private hear(report: FounderReport): void {
+    if (this.options.joins === true && this.founding === undefined) return this.hearPlace(report);
     if (this.stopped || !this.names().includes(report.nodeId)) return;
     if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
     this.heard.set(report.nodeId, report.incarnation);
@@ -141,7 +178,7 @@ export class FoundingRound {
 
   private decideIfFirst(): void {
     const names = this.names();
-    const first = names[0] === this.options.nodeId;
+    const first = names[0] === this.options.nodeId && this.options.joins !== true;
     if (!first || this.founding !== undefined || !this.others().every(({ nodeId }) => this.heard.has(nodeId))) return;
     const { nodeId: self, incarnation, ports } = this.options;
     const members = names.map((nodeId, index): Member => {
@@ -168,7 +205,8 @@ export class FoundingRound {
   }
 
   private verify(founding: ClusterFounding): void {
-    const { nodeId, incarnation } = this.options;
+    const { nodeId, incarnation, joins } = this.options;
+    if (founding.joined !== undefined) return; // A place was taken for this very folder.
     const self = founding.members.find((member) => member.nodeId === nodeId);
     if (self !== undefined && self.incarnation !== incarnation) {
       throw new SynodError(
@@ -178,7 +216,8 @@ export class FoundingRound {
       );
     }
     const founded = founding.members.map((member) => member.nodeId);
-    if (self === undefined || founded.join() !== this.names().join()) {
+    // Members that came later are named by whoever joined, and may be named by everyone.
+    if (self === undefined || (joins !== true && founded.join() !== this.names().join())) {
       throw new SynodError(
         'failed-precondition',
         `cluster ${founding.clusterId} was founded by ${founded.join(', ')}, but the configuration of ${nodeId} names ` +
@@ -188,8 +227,13 @@ export class FoundingRound {
   }
 
   private report(): FounderReport {
-    const { nodeId, incarnation } = this.options;
-    return { nodeId, incarnation, founding: this.founding };
+    const { nodeId, incarnation, joins, founders } = this.options;
+    const own = founders.find((founder) => founder.nodeId === nodeId);
+    if (joins === true && this.founding === undefined && own !== undefined) {
+      return { nodeId, incarnation, founding: undefined, joinsAt: own.address };
+    }
+    const { founding } = this;
+    return { nodeId, incarnation, founding: founding && { clusterId: founding.clusterId, members: founding.members } };
   }
 
   private names(): NodeId[] {

@@ -19,6 +19,7 @@ type ResponseTo<R extends LeaderRequest> = Extract<
       barrier: 'barrier';
       'keep-alive': 'kept-alive';
       'time-to-live': 'lease-state';
+      'change-members': 'members-changed';
     }[R['kind']];
   }
 >;
@@ -78,7 +79,7 @@ function mayRepeat(request: LeaderRequest, error: SynodError): boolean {
     case 'unavailable':
       return true;
     case 'outcome-unknown':
-      return request.kind !== 'propose';
+      return request.kind !== 'propose' && request.kind !== 'change-members';
     default:
       return false;
   }

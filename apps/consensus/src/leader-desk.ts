@@ -1,12 +1,17 @@
-import type { BarrierResult, Group, ProposeResult } from '@synod/replication';
+import type { BarrierResult, ChangeResult, Group, GroupConfiguration, ProposeResult } from '@synod/replication';
 import { SynodError, type StoreReader } from '@synod/runtime';
 import type { LeaseKeeper } from './lease-keeper';
+import type { MemberOperation } from './member-changes';
+import { EtcdError } from './state/errors';
 import type { LeaderRequest, LeaderResponse } from './leader-requests';
 import type { KeySpace } from './state/key-space';
 import type { LeaseId } from './state/requests';
 import type { ApplyResult } from './state/results';
 
-type Unsettled = Exclude<ProposeResult<unknown> | BarrierResult, { readonly kind: 'applied' | 'ready' }>;
+export type Unsettled = Exclude<
+  ProposeResult<unknown> | BarrierResult | ChangeResult,
+  { readonly kind: 'applied' | 'ready' | 'changed' | 'conflict' }
+>;
 
 /** Does what only the leader can, for this member and for those that forward. On a member that does not lead it refuses. */
 export class LeaderDesk {
@@ -15,6 +20,7 @@ export class LeaderDesk {
     private readonly keySpace: KeySpace,
     private readonly store: StoreReader,
     private readonly leases: LeaseKeeper,
+    private readonly changeMembers: (operation: MemberOperation) => Promise<GroupConfiguration>,
   ) {}
 
   /** @throws {SynodError} `not-leader` (the hint is a node id), `overloaded`: nothing was done; `outcome-unknown` */
@@ -31,6 +37,17 @@ export class LeaderDesk {
         return this.keepAlive(request.lease);
       case 'time-to-live':
         return this.timeToLive(request.lease);
+      case 'change-members':
+        return this.members(request.operation);
+    }
+  }
+
+  private async members(operation: MemberOperation): Promise<LeaderResponse> {
+    try {
+      return { kind: 'members-changed', configuration: await this.changeMembers(operation) };
+    } catch (error) {
+      if (error instanceof EtcdError) return { kind: 'members-changed', refusal: error.code };
+      throw error;
     }
   }
 
@@ -59,7 +76,7 @@ export class LeaderDesk {
   }
 }
 
-function failure(result: Unsettled): SynodError {
+export function failure(result: Unsettled): SynodError {
   switch (result.kind) {
     case 'not-leader': {
       const details = result.leader === undefined ? {} : { hint: result.leader };

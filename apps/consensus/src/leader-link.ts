@@ -41,7 +41,7 @@ export class LeaderLinks implements LeaderLink {
 
   constructor(
     private readonly ports: LinkPorts,
-    /** Where each member serves its peers. */
+    /** Where each member serves its peers; changes as members come and move. */
     private readonly addresses: ReadonlyMap<NodeId, string>,
   ) {}
 
@@ -59,9 +59,10 @@ export class LeaderLinks implements LeaderLink {
 
   private lineTo(member: NodeId): Line {
     let line = this.lines.get(member);
-    if (line === undefined) {
-      const address = this.addresses.get(member);
-      if (address === undefined) throw new SynodError('unavailable', `the address of member ${member} is not known`);
+    const address = this.addresses.get(member);
+    if (address === undefined) throw new SynodError('unavailable', `the address of member ${member} is not known`);
+    if (line?.stream.address !== address) {
+      line?.stream.close();
       line = { stream: new RequestStream(this.ports, this.protocol, address), proof: undefined };
       this.lines.set(member, line);
     }

@@ -2,7 +2,10 @@ import { messageCodec, required, type consensusV1 } from '@synod/contracts';
 import { unreachable } from '@synod/invariant';
 import type { ErrorResponse, Numbered, RemoteError, RequestProtocol } from '@synod/protocols';
 import type { Instance } from '@synod/paxos';
+import type { GroupConfiguration } from '@synod/replication';
 import type { ErrorKind } from '@synod/runtime';
+import type { MemberOperation } from './member-changes';
+import { isEtcdErrorName, type EtcdErrorName } from './state/errors';
 import type { LeaseId, Revision } from './state/requests';
 import { decodeResult, encodeResult } from './state/result-codec';
 import type { ApplyResult } from './state/results';
@@ -14,11 +17,18 @@ export type LeaderRequest =
   /** How much of the log a linearizable read that begins now has to see. */
   | { readonly kind: 'barrier' }
   | { readonly kind: 'keep-alive'; readonly lease: LeaseId }
-  | { readonly kind: 'time-to-live'; readonly lease: LeaseId };
+  | { readonly kind: 'time-to-live'; readonly lease: LeaseId }
+  | { readonly kind: 'change-members'; readonly operation: MemberOperation };
 
 export type LeaderResponse =
   | { readonly kind: 'applied'; readonly result: ApplyResult }
   | { readonly kind: 'barrier'; readonly applied: Instance }
+  /** `refusal`: the name of an error; then nothing changed. */
+  | {
+      readonly kind: 'members-changed';
+      readonly refusal?: EtcdErrorName;
+      readonly configuration?: GroupConfiguration;
+    }
   /** `revision` is from before the renewal; `ttlSeconds` 0 if there is no such lease. */
   | { readonly kind: 'kept-alive'; readonly revision: Revision; readonly ttlSeconds: bigint }
   | {
@@ -58,6 +68,8 @@ function requestToWire({ id, body }: Numbered<LeaderRequest>): consensusV1.Leade
       return { id, keepAlive: { lease: body.lease.toString() } };
     case 'time-to-live':
       return { id, timeToLive: { lease: body.lease.toString() } };
+    case 'change-members':
+      return { id, changeMembers: operationToWire(body.operation) };
   }
 }
 
@@ -75,6 +87,10 @@ function requestBodyFromWire(message: consensusV1.LeaderRequest__Output): Leader
       return { kind: 'keep-alive', lease: BigInt(required(message.keepAlive, 'keep_alive').lease) };
     case 'timeToLive':
       return { kind: 'time-to-live', lease: BigInt(required(message.timeToLive, 'time_to_live').lease) };
+    case 'changeMembers': {
+      const changeMembers = required(message.changeMembers, 'change_members');
+      return { kind: 'change-members', operation: operationFromWire(changeMembers) };
+    }
     case undefined:
       throw new TypeError('the request to the leader has no body that this release knows');
     default:
@@ -88,6 +104,10 @@ function responseToWire({ id, body }: Numbered<LeaderResponse | ErrorResponse>):
       return { id, applied: { result: encodeResult(body.result) } };
     case 'barrier':
       return { id, barrierPassed: { applied: body.applied } };
+    case 'members-changed': {
+      const { refusal = '', configuration } = body;
+      return { id, membersChanged: { refusal, configuration: Buffer.from(JSON.stringify(configuration ?? null)) } };
+    }
     case 'kept-alive':
       return { id, keptAlive: { revision: body.revision.toString(), ttlSeconds: body.ttlSeconds.toString() } };
     case 'lease-state':
@@ -115,6 +135,11 @@ function responseBodyFromWire(message: consensusV1.LeaderResponse__Output): Lead
       return { kind: 'applied', result: decodeResult(required(message.applied, 'applied').result) };
     case 'barrierPassed':
       return { kind: 'barrier', applied: Number(required(message.barrierPassed, 'barrier_passed').applied) };
+    case 'membersChanged': {
+      const { refusal, configuration } = required(message.membersChanged, 'members_changed');
+      if (isEtcdErrorName(refusal)) return { kind: 'members-changed', refusal };
+      return { kind: 'members-changed', configuration: JSON.parse(configuration.toString()) as GroupConfiguration };
+    }
     case 'keptAlive': {
       const { revision, ttlSeconds } = required(message.keptAlive, 'kept_alive');
       return { kind: 'kept-alive', revision: BigInt(revision), ttlSeconds: BigInt(ttlSeconds) };
@@ -135,6 +160,48 @@ function responseBodyFromWire(message: consensusV1.LeaderResponse__Output): Lead
       throw new TypeError('the response of the leader has no body that this release knows');
     default:
       return unreachable(message.body);
+  }
+}
+
+function operationToWire(operation: MemberOperation): consensusV1.ChangeMembers {
+  switch (operation.kind) {
+    case 'add':
+      return { add: { peerAddress: operation.address, learner: operation.learner } };
+    case 'remove':
+      return { removeReplicaId: operation.replicaId };
+    case 'update':
+      return { update: { replicaId: operation.replicaId, peerAddress: operation.address } };
+    case 'promote':
+      return { promoteReplicaId: operation.replicaId };
+    case 'take': {
+      const { address: peerAddress, nodeId, incarnation } = operation;
+      return { take: { peerAddress, nodeId, incarnation } };
+    }
+  }
+}
+
+function operationFromWire(message: consensusV1.ChangeMembers__Output): MemberOperation {
+  switch (message.operation) {
+    case 'add': {
+      const { peerAddress: address, learner } = required(message.add, 'add');
+      return { kind: 'add', address, learner };
+    }
+    case 'removeReplicaId':
+      return { kind: 'remove', replicaId: message.removeReplicaId ?? 0 };
+    case 'update': {
+      const { replicaId, peerAddress: address } = required(message.update, 'update');
+      return { kind: 'update', replicaId, address };
+    }
+    case 'promoteReplicaId':
+      return { kind: 'promote', replicaId: message.promoteReplicaId ?? 0 };
+    case 'take': {
+      const { peerAddress: address, nodeId, incarnation } = required(message.take, 'take');
+      return { kind: 'take', address, nodeId, incarnation };
+    }
+    case undefined:
+      throw new TypeError('the change of members has no operation that this release knows');
+    default:
+      return unreachable(message.operation);
   }
 }
 

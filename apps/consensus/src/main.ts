@@ -55,6 +55,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     incarnation: data.version.incarnation,
     joined: data.version.clusterId !== undefined,
     founders: config.founders,
+    joins: config.initialClusterState === 'existing',
     advertised: { address: config.advertise, httpAddress: config.httpListen },
     ports,
     store,

@@ -1,4 +1,4 @@
-import type { NodeId } from '@synod/replication';
+import type { ReplicaId } from '@synod/paxos';
 
 const FNV_OFFSET = 0xcbf29ce484222325n;
 const FNV_PRIME = 0x100000001b3n;
@@ -9,9 +9,11 @@ export function clusterNumber(clusterId: string): bigint {
   return /^[0-9a-f]{16}$/.test(clusterId) ? BigInt(`0x${clusterId}`) : fnv64(clusterId);
 }
 
-/** A member's name as a 64-bit number, the same on every member. Never 0, which means "no leader". */
-export function memberNumber(clusterId: string, nodeId: NodeId): bigint {
-  return fnv64(`${clusterId}/${nodeId}`) || 1n;
+/**
+ * A member as a 64-bit number, the same on every member, from before it has a name until it is gone. Never 0, which means "no leader".
+ */
+export function memberNumber(clusterId: string, replicaId: ReplicaId): bigint {
+  return fnv64(`${clusterId}/${replicaId}`) || 1n;
 }
 
 /** FNV-1a (Fowler, Noll, Vo) of the text's UTF-8 bytes. */

@@ -10,7 +10,10 @@ import {
   lostLog,
   peerProtocol,
   ReplicaHost,
+  type GroupConfiguration,
+  type GroupMember,
   type NodeId,
+  type ReconfigurableGroup,
   type ReplicationObserver,
   type ReplicationTimes,
 } from '@synod/replication';
@@ -27,10 +30,14 @@ import {
 } from '@synod/runtime';
 import { CoordinationHost } from './coordination-host';
 import { FoundingRound, type Founder } from './founding';
-import { CONSENSUS_GROUP } from './founding-protocol';
+import { CONSENSUS_GROUP, type FounderReport } from './founding-protocol';
 import { FoundingStore, type ClusterFounding } from './founding-store';
 import { LeaderLinks } from './leader-link';
+import { failure } from './leader-desk';
 import { LocalCoordination } from './local-coordination';
+import { nextConfiguration, type MemberOperation } from './member-changes';
+import { EtcdError } from './state/errors';
+import type { ApplyResult } from './state/results';
 
 /** Of every key of the group in the node's store; 0x00 is the replica host's own. */
 const STORE_PREFIX = Buffer.from([1]);
@@ -39,6 +46,10 @@ const TIMESTAMPS_INFLIGHT_MAX = 16_384;
 /** How long a stopping node tries to take itself off the list of nodes; its lease does it otherwise. */
 const FAREWELL_US = 1_000_000;
 const FORWARDED_TIMESTAMP_US = 5_000_000;
+/** Between being removed and ending: whoever asked this member for it still gets the answer. */
+const LAST_WORDS_US = 500_000;
+/** How often a change is made anew because another one came in between. */
+const CONFLICTS_MAX = 5;
 
 export interface ConsensusNodeOptions {
   readonly nodeId: NodeId;
@@ -48,6 +59,8 @@ export interface ConsensusNodeOptions {
   readonly joined: boolean;
   /** All members with their peer addresses, this node among them; the same on every member. */
   readonly founders: readonly Founder[];
+  /** This node takes the place that was added for it in a running cluster, unless its data folder shows that it has one. */
+  readonly joins?: boolean;
   /** What clients are told of this node. */
   readonly advertised: { readonly address: string; readonly httpAddress?: string };
   readonly ports: {
@@ -87,6 +100,9 @@ export class ConsensusNode {
     readonly founding: ClusterFounding,
     private readonly foundingRound: FoundingRound,
     private readonly replicas: ReplicaHost,
+    private readonly group: ReconfigurableGroup<ApplyResult>,
+    /** Where each member serves its peers. */
+    private readonly addresses: Map<NodeId, string>,
     private readonly links: LeaderLinks,
     readonly host: CoordinationHost,
     /** The store for what runs in this process, with the rights of a service. */
@@ -110,6 +126,7 @@ export class ConsensusNode {
       nodeId,
       incarnation,
       founders,
+      joins: options.joins ?? false,
       store: new FoundingStore(ports.disk),
       ports: { ...ports, transport: peerTransport },
     });
@@ -125,26 +142,42 @@ export class ConsensusNode {
       ...(options.observer === undefined ? {} : { observer: options.observer }),
     });
     if (options.joined && replicas.heldGroups().length === 0) throw lostLog(`${nodeId} has been a member of consensus`);
-    for (const founder of founders) replicas.setPeer(founder.nodeId, founder.address);
     const addresses = new Map(founders.map((founder) => [founder.nodeId, founder.address]));
     const links = new LeaderLinks({ ...ports, transport: peerTransport }, addresses);
-    const host = new CoordinationHost({
+    let group!: ReconfigurableGroup<ApplyResult>;
+    const host: CoordinationHost = new CoordinationHost({
       nodeId,
       prefix: STORE_PREFIX,
       store,
       ports,
       link: links,
       join: (part) =>
-        replicas.addGroup({
+        (group = replicas.addGroup({
           founding: { group: CONSENSUS_GROUP, members: founding.members },
           preferred: founding.members[0]?.nodeId === nodeId,
+          ...(founding.joined === undefined ? {} : { joined: founding.joined }),
+          configurationChanged: () => node.findMembers(),
+          removed: () => node.removed(),
           ...part,
-        }),
+        })),
+      changeMembers: (operation) => node.changeMembers(operation),
       leadershipChanged: (leads) => node.leadershipChanged(leads),
     });
     const coordination = new LocalCoordination(host);
     const oracle = new TimestampOracle({ ...ports, coordination });
-    const node = new ConsensusNode(options, founding, foundingRound, replicas, links, host, coordination, oracle);
+    const node: ConsensusNode = new ConsensusNode(
+      options,
+      founding,
+      foundingRound,
+      replicas,
+      group,
+      addresses,
+      links,
+      host,
+      coordination,
+      oracle,
+    );
+    node.findMembers();
     node.serve();
     replicas.start();
     await replicas.synced();
@@ -164,9 +197,14 @@ export class ConsensusNode {
     return this.directory.find('consensus', member)?.address;
   }
 
+  /** The members, as far as this one has applied the log. */
+  get members(): readonly GroupMember[] {
+    return this.group.configuration.members;
+  }
+
   /** Where the other members reach one. */
-  peerAddress(member: NodeId): string | undefined {
-    return this.options.founders.find(({ nodeId }) => nodeId === member)?.address;
+  peerAddress({ nodeId, address }: GroupMember): string | undefined {
+    return address ?? (nodeId === undefined ? undefined : this.addresses.get(nodeId));
   }
 
   /**
@@ -212,8 +250,78 @@ export class ConsensusNode {
     }
   }
 
+  /** Makes a change of the members from the present ones, if this member leads; anew if another change came in between. */
+  private async changeMembers(operation: MemberOperation): Promise<GroupConfiguration> {
+    const { group } = this;
+    for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
+      const { configuration } = group;
+      const next = nextConfiguration(
+        {
+          configuration,
+          addressOf: (member) => this.peerAddress(member),
+          isConnected: ({ nodeId }) => nodeId === this.nodeId || (nodeId !== undefined && this.replicas.hears(nodeId)),
+          chosenThrough: group.status().chosenThrough,
+          progressOf: (replicaId) => group.progressOf(replicaId),
+        },
+        operation,
+      );
+      if (next === configuration) return configuration;
+      const result = await group.change(next);
+      if (result.kind === 'changed') return next;
+      if (result.kind !== 'conflict') throw failure(result);
+    }
+    throw new EtcdError('too-many-requests');
+  }
+
+  /** Follows the members' addresses: those of the log, and of the flags for founders that never moved. */
+  private findMembers(): void {
+    for (const member of this.members) {
+      const address = this.peerAddress(member);
+      if (member.nodeId === undefined || address === undefined) continue;
+      this.addresses.set(member.nodeId, address);
+      this.replicas.setPeer(member.nodeId, address);
+    }
+    for (const nodeId of this.addresses.keys()) {
+      if (this.members.some((member) => member.nodeId === nodeId)) continue;
+      this.addresses.delete(nodeId);
+      this.replicas.forgetPeer(nodeId);
+    }
+  }
+
+  private removed(): void {
+    this.options.ports.timers.after(LAST_WORDS_US, () => {
+      this.options.failed(
+        new SynodError(
+          'failed-precondition',
+          `${this.nodeId} was removed from the cluster and stops; to bring the node back, add it as a new member with an empty data folder`,
+        ),
+      );
+    });
+  }
+
+  /** A node with an empty data folder asks for the place that was added under its address. */
+  private async admit({ nodeId, incarnation, joinsAt }: FounderReport & { readonly joinsAt: string }) {
+    try {
+      return await this.host.changeMembers({ kind: 'take', address: joinsAt, nodeId, incarnation });
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      if (error.code === 'member-not-found') {
+        throw refusal(
+          `cluster ${this.founding.clusterId} has no place at ${joinsAt} for ${nodeId}: add it first (member add), with the address that --initial-cluster names for ${nodeId}`,
+        );
+      }
+      if (error.code === 'member-exists') {
+        throw refusal(
+          `the place at ${joinsAt}, or the name ${nodeId}, belongs to another data folder; an empty one must not vote in its stead: remove that member, and add it anew`,
+        );
+      }
+      throw error;
+    }
+  }
+
   private serve(): void {
     const { clientTransport, ports } = this.options;
+    this.foundingRound.admit = (report) => this.admit(report);
     this.links.serve(this.host.desk);
     serveRequests(clientTransport, this.oracleProtocol, (request) => this.timestamps(request), {
       inflightMax: TIMESTAMPS_INFLIGHT_MAX,
@@ -252,4 +360,8 @@ export class ConsensusNode {
     else this.oracle.stop();
     this.options.onLeadership?.(leads, this.coordination, this.founding);
   }
+}
+
+function refusal(message: string): SynodError {
+  return new SynodError('failed-precondition', message);
 }

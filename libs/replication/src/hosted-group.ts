@@ -100,7 +100,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   get configuration(): GroupConfiguration {
-    return this.replica.configuration as GroupConfiguration;
+    return this.replica.configuration;
   }
 
   leaderNode(): NodeId | undefined {

@@ -15,6 +15,7 @@ export function maintenanceService(
     Status: (_, context) =>
       member.answer(context, () => {
         const { leader, promised, chosenThrough, appliedThrough } = host.group.status();
+        const leading = member.node.members.find(({ nodeId }) => nodeId === leader);
         const dbSize = String(storeBytes());
         return {
           header: header(),
@@ -22,12 +23,12 @@ export function maintenanceService(
           storageVersion: ETCD_API_VERSION,
           dbSize,
           dbSizeInUse: dbSize,
-          leader: leader === undefined ? '0' : member.numberOf(leader).toString(),
+          leader: leading === undefined ? '0' : member.numberOf(leading).toString(),
           raftIndex: String(chosenThrough),
           raftAppliedIndex: String(appliedThrough),
           raftTerm: String(promised.round),
           errors: leader === undefined ? [new EtcdError('no-leader').message] : [],
-          isLearner: false,
+          isLearner: member.node.members.some((each) => each.learner && member.numberOf(each) === member.number),
         };
       }),
     Alarm: ({ action }, context) =>
@@ -45,7 +46,7 @@ export function maintenanceService(
     MoveLeader: ({ targetID }, context) =>
       member.answer(context, async () => {
         if (!host.isLeader) throw new EtcdError('not-leader');
-        const target = member.nodeOf(BigInt(targetID));
+        const target = member.find(targetID)?.nodeId;
         if (target === undefined) throw new EtcdError('bad-leader-transferee');
         await host.moveLeader(target);
         return { header: header() };

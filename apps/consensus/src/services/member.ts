@@ -1,6 +1,7 @@
 import type { etcdserverpb } from '@synod/contracts';
 import { StatusError, status, type CallContext } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
+import type { GroupMember } from '@synod/replication';
 import type { CoordinationHost } from '../coordination-host';
 import { clusterNumber, memberNumber } from '../member-ids';
 import type { ConsensusNode } from '../node';
@@ -16,20 +17,20 @@ export class ServedMember {
   constructor(readonly node: ConsensusNode) {
     const { clusterId } = node.founding;
     this.clusterNumber = clusterNumber(clusterId);
-    this.number = memberNumber(clusterId, node.nodeId);
+    this.number = memberNumber(clusterId, node.host.group.status().replicaId);
   }
 
   get host(): CoordinationHost {
     return this.node.host;
   }
 
-  numberOf(nodeId: string): bigint {
-    return memberNumber(this.node.founding.clusterId, nodeId);
+  numberOf({ replicaId }: Pick<GroupMember, 'replicaId'>): bigint {
+    return memberNumber(this.node.founding.clusterId, replicaId);
   }
 
   /** The member that clients know by a number. */
-  nodeOf(number: bigint): string | undefined {
-    return this.node.founding.members.find(({ nodeId }) => this.numberOf(nodeId) === number)?.nodeId;
+  find(number: string): GroupMember | undefined {
+    return this.node.members.find((each) => this.numberOf(each) === BigInt(number));
   }
 
   /** Of every response: who answers, and at which revision of the store; by default the present one here. */

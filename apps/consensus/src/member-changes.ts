@@ -1,0 +1,152 @@
+import type { GroupConfiguration, GroupMember, NodeId } from '@synod/replication';
+import { voters, type Instance, type ReplicaId } from '@synod/paxos';
+import { EtcdError, type EtcdErrorName } from './state/errors';
+
+/** What can be asked of the members of the cluster. Addresses are where a member serves its peers. */
+export type MemberOperation =
+  | { readonly kind: 'add'; readonly address: string; readonly learner: boolean }
+  | { readonly kind: 'remove'; readonly replicaId: ReplicaId }
+  | { readonly kind: 'update'; readonly replicaId: ReplicaId; readonly address: string }
+  | { readonly kind: 'promote'; readonly replicaId: ReplicaId }
+  /** A node with an empty data folder takes the place that was added under its address. */
+  | { readonly kind: 'take'; readonly address: string; readonly nodeId: NodeId; readonly incarnation: string };
+
+/** The cluster as its leader sees it. */
+export interface MemberView {
+  readonly configuration: GroupConfiguration;
+  /** Where a member is that the configuration names no address for: a founder that never moved. */
+  readonly addressOf: (member: GroupMember) => string | undefined;
+  /** Whether the leader is in conversation with a member; it always is with itself. */
+  readonly isConnected: (member: GroupMember) => boolean;
+  readonly chosenThrough: Instance;
+  readonly progressOf: (replicaId: ReplicaId) => Instance | undefined;
+}
+
+/** As in etcd. More would each cost the leader a copy of everything it sends. */
+const LEARNERS_MAX = 1;
+/** Instances that a learner may be behind when it is promoted: a moment's worth, so that the new quorum does not wait for it. */
+const PROMOTE_LAG_MAX = 256;
+
+/**
+ * The configuration that an operation makes of the present one.
+ * Source of the rules and of their order: etcd, server/etcdserver (strict-reconfig-check, which is on by default there and always here).
+ * @returns the present configuration itself if nothing has to change
+ * @throws {EtcdError}
+ */
+export function nextConfiguration(view: MemberView, operation: MemberOperation): GroupConfiguration {
+  const { configuration } = view;
+  switch (operation.kind) {
+    case 'add':
+      return add(view, operation.address, operation.learner);
+    case 'remove':
+      refuseLossOfQuorum(view, memberOf(configuration, operation.replicaId));
+      return next(view, (members) => members.filter(({ replicaId }) => replicaId !== operation.replicaId));
+    case 'update': {
+      const { address } = operation;
+      const moved = memberOf(configuration, operation.replicaId);
+      const other = memberAt(view, address);
+      if (other !== undefined && other.replicaId !== moved.replicaId) throw new EtcdError('peer-urls-exist');
+      return replace(view, { ...moved, address });
+    }
+    case 'promote': {
+      const learner = memberOf(configuration, operation.replicaId);
+      if (!learner.learner) throw new EtcdError('member-not-learner');
+      const behind = view.chosenThrough - (view.progressOf(learner.replicaId) ?? 0);
+      if (!isStarted(learner) || behind > PROMOTE_LAG_MAX) throw new EtcdError('learner-not-ready');
+      refuseUnless(
+        startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
+        'not-enough-started',
+      );
+      return replace(view, { ...learner, learner: false });
+    }
+    case 'take':
+      return take(view, operation);
+  }
+}
+
+function add(view: MemberView, address: string, learner: boolean): GroupConfiguration {
+  const { configuration } = view;
+  if (memberAt(view, address) !== undefined) throw new EtcdError('peer-urls-exist');
+  if (!learner) {
+    // A member that has not started yet counts: with two of those the others could lose their quorum.
+    const started = startedVoters(configuration).length;
+    refuseUnless(started >= quorumOf(voters(configuration).length), 'not-enough-started');
+  } else {
+    const learners = configuration.members.filter((member) => member.learner);
+    refuseUnless(learners.length < LEARNERS_MAX, 'too-many-learners');
+  }
+  refuseUnless(
+    configuration.members.every((member) => member.learner || view.isConnected(member)),
+    'unhealthy',
+  );
+  const replicaId = configuration.highestId + 1;
+  const added = next(view, (members) => [...members, { replicaId, learner, address }]);
+  return { ...added, highestId: replicaId };
+}
+
+function take(
+  view: MemberView,
+  { address, nodeId, incarnation }: MemberOperation & { kind: 'take' },
+): GroupConfiguration {
+  const { configuration } = view;
+  const place = memberAt(view, address);
+  if (place === undefined) throw new EtcdError('member-not-found');
+  if (place.nodeId === nodeId && place.incarnation === incarnation) return configuration;
+  const named = configuration.members.some((member) => member.nodeId === nodeId);
+  // Who has a place keeps it: another disk in it would vote on what it never promised.
+  refuseUnless(!isStarted(place) && !named, 'member-exists');
+  return replace(view, { ...place, nodeId, incarnation });
+}
+
+/** What is left must be a quorum of members that have started and, unless the one that goes is down anyway, that are connected. */
+function refuseLossOfQuorum(view: MemberView, leaving: GroupMember): void {
+  if (leaving.learner) return;
+  const { configuration } = view;
+  const others = startedVoters(configuration).filter(({ replicaId }) => replicaId !== leaving.replicaId);
+  const quorum = quorumOf(voters(configuration).length - 1);
+  refuseUnless(others.length >= quorum, 'not-enough-started');
+  if (!view.isConnected(leaving)) return;
+  refuseUnless(others.filter(view.isConnected).length >= quorum, 'unhealthy');
+}
+
+function refuseUnless(holds: boolean, error: EtcdErrorName): void {
+  if (!holds) throw new EtcdError(error);
+}
+
+function quorumOf(count: number): number {
+  return Math.floor(count / 2) + 1;
+}
+
+export function isStarted(member: GroupMember): boolean {
+  return member.nodeId !== undefined;
+}
+
+function startedVoters({ members }: GroupConfiguration): GroupMember[] {
+  return members.filter((member) => !member.learner && isStarted(member));
+}
+
+function memberOf({ members }: GroupConfiguration, id: ReplicaId): GroupMember {
+  const member = members.find(({ replicaId }) => replicaId === id);
+  if (member === undefined) throw new EtcdError('member-not-found');
+  return member;
+}
+
+function memberAt({ configuration, addressOf }: MemberView, address: string): GroupMember | undefined {
+  return configuration.members.find((member) => addressOf(member) === address);
+}
+
+function replace(view: MemberView, changed: GroupMember): GroupConfiguration {
+  return next(view, (members) => members.map((member) => (member.replicaId === changed.replicaId ? changed : member)));
+}
+
+/** The first change writes down where the founders are: whoever reads the log later has not their flags. */
+function next(
+  { configuration, addressOf }: MemberView,
+  change: (members: readonly GroupMember[]) => GroupMember[],
+): GroupConfiguration {
+  const located = configuration.members.map((member) => {
+    const address = addressOf(member);
+    return address === undefined ? member : { ...member, address };
+  });
+  return { version: configuration.version + 1, members: change(located), highestId: configuration.highestId };
+}
