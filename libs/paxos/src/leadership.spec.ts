@@ -98,6 +98,21 @@ describe('a leader', () => {
     expect(group.outcome(token)).toMatchObject({ outcome: 'chosen' });
   });
 
+  it('steps down if its own vote does not reach its disk in time, whatever the others answer', () => {
+    const group = new Group(3).elect(1);
+    const { token } = group.propose(1, 'x');
+    for (let tick = 1; tick <= 20; tick++) {
+      const { token: read } = group.read(1);
+      // Nothing that waits for the disk of 1 comes back; the others vote and confirm.
+      group.run(({ from, to, message }) => !(from === 1 && to === 1 && message.kind === 'accepted'));
+      expect(group.outcome(read)).toMatchObject({ outcome: 'read-ready' });
+      expect(group.replica(1).role).toBe('leader');
+      group.tick(1);
+    }
+    expect(group.replica(1).role).toBe('follower');
+    expect(group.outcome(token)).toMatchObject({ outcome: 'unknown' });
+  });
+
   it('settles in order, however the votes come in', () => {
     const group = new Group(3).elect(1);
     const [a, b] = [group.propose(1, 'a'), group.propose(1, 'b')];

@@ -161,6 +161,7 @@ export class Leadership {
     for (const [instance, proposal] of this.proposals) {
       if (++proposal.ticks % this.parts.limits.retransmitTicks === 0) this.repeat(instance, proposal);
     }
+    if (this.diskIsStuck()) return false;
     this.reads.tick();
     if (this.handover?.tick() === true) this.handover = undefined;
     if (urge === 'repeat') this.tell(this.laggards());
@@ -212,6 +213,20 @@ export class Leadership {
   private hasQuorum(instance: Instance): boolean {
     const proposal = this.proposals.get(instance);
     return proposal?.members.isQuorum(proposal.votes) === true;
+  }
+
+  /**
+   * Whether this replica's own vote has not come back for so long that its disk must be taken as stuck. The others may go on choosing
+   * by themselves, and confirm reads too; but nothing is delivered here, so that no caller would ever hear (`own-vote-after-sync`).
+   */
+  private diskIsStuck(): boolean {
+    for (const { members, votes, ticks } of this.proposals.values()) {
+      if (members.answered(votes, members.self)) continue;
+      if (ticks < this.parts.limits.electionTicks) return false; // The oldest that waits.
+      this.parts.outbox.reached('paxos.disk-stuck');
+      return true;
+    }
+    return false;
   }
 
   private get awaitsMajority(): boolean {

@@ -17,6 +17,8 @@ export const RARE_STATES = [
   'paxos.leader-outbid',
   /** A leader stepped down because no majority answered it. */
   'paxos.check-quorum-failed',
+  /** A leader stepped down because its own vote was not on disk in time. */
+  'paxos.disk-stuck',
   /** A replica that hears its leader refused to support another. */
   'paxos.probe-refused',
   /** An accept was sent again. */
