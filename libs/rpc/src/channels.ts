@@ -1,6 +1,6 @@
 import {
+  ChannelCredentials,
   Client,
-  credentials,
   Metadata,
   status,
   type ClientDuplexStream,
@@ -14,6 +14,8 @@ import { callError, type CallKind } from './error-table';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 import { quietGrpc } from './quiet-grpc';
 import { OutgoingQueue } from './outgoing-queue';
+import { RenewedChannelCredentials } from './tls-credentials';
+import type { TlsMaterial } from './tls-files';
 import { currentTraceId, TRACE_ID_KEY } from './trace';
 
 export interface CallOptions extends Partial<CallKind> {
@@ -54,10 +56,13 @@ const untouched = (bytes: Buffer): Buffer => bytes;
 export class GrpcChannels {
   readonly limits: RpcLimits;
   private readonly clients = new Map<string, Client>();
+  private readonly credentials: ChannelCredentials;
 
-  constructor(limits: Partial<RpcLimits> = {}) {
+  /** @param tls with what to prove oneself and whom to trust; without it everything is sent in the clear */
+  constructor(limits: Partial<RpcLimits> = {}, tls?: TlsMaterial) {
     quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...limits };
+    this.credentials = tls === undefined ? ChannelCredentials.createInsecure() : new RenewedChannelCredentials(tls);
   }
 
   /**
@@ -185,7 +190,7 @@ export class GrpcChannels {
     let client = this.clients.get(address);
     if (client === undefined) {
       parseAddress(address); // gRPC would take other forms too, such as unix: paths.
-      client = new Client(address, credentials.createInsecure(), {
+      client = new Client(address, this.credentials, {
         'grpc.max_receive_message_length': this.limits.messageBytesMax,
         'grpc.keepalive_time_ms': this.limits.keepaliveTimeMs,
         'grpc.keepalive_timeout_ms': this.limits.keepaliveTimeoutMs,
