@@ -1,13 +1,16 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { connect } from 'node:tls';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
-import { TestCluster, type TestMember } from './test-cluster';
+import { freePorts, TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
 if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl over TLS (needs etcdctl)\n');
+
+const PROGRAMS = path.join(__dirname, '../../../dist/apps');
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
@@ -71,7 +74,7 @@ function calling(identity: IssuedFiles | undefined, authority = ca): GrpcChannel
     ...(identity === undefined ? {} : { identity: { cert: file(identity.cert), key: file(identity.key) } }),
   };
   const material = new TlsMaterial(files, silentLog);
-  const channels = new GrpcChannels({}, material);
+  const channels = new GrpcChannels({}, { material });
   open.push(material, channels);
   return channels;
 }
@@ -156,6 +159,30 @@ describe('three members with TLS on every port', () => {
     expect(etcdctl(...certificate, 'endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
     expect(etcdctl('--command-timeout=2s', 'get', 'a')).not.toContain('a\n1');
   });
+});
+
+it('the other services and synod reach them with a certificate, and not without', async () => {
+  const [port = 0, peerPort = 0] = await freePorts(2);
+  const storage = spawn(
+    process.execPath,
+    [
+      path.join(PROGRAMS, 'storage-shard/main.js'),
+      ...['--node-id', 's1', '--data-dir', `${cluster.folder}/s1`, '--consensus', cluster.endpoints.join()],
+      ...['--listen', `127.0.0.1:${port}`, '--peer-listen', `127.0.0.1:${peerPort}`],
+      ...['--consensus-ca-file', ca, '--consensus-cert-file', client.cert, '--consensus-key-file', client.key],
+    ],
+    { stdio: 'ignore' },
+  );
+  open.push({ close: () => void storage.kill('SIGKILL') });
+  // The member that leads says so; shards are placed when there are three.
+  await Promise.race(cluster.members.map((each) => each.logged('1 of 3 storage nodes have registered')));
+  const synod = (...flags: string[]): string => {
+    const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...flags];
+    const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+    return stdout + stderr;
+  };
+  expect(synod('--cacert', ca, '--cert', client.cert, '--key', client.key)).toMatch(/^storage-shard +s1 /m);
+  expect(synod('--cacert', ca)).toMatch(/^error: no consensus member answers/);
 });
 
 it('a certificate that cannot be used ends the start with one line and exit code 2', async () => {

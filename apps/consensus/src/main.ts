@@ -46,7 +46,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 
   // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
   const [peer] = peers.advertised;
-  const channels = new GrpcChannels({}, peer?.scheme === 'https' ? peerTls : undefined);
+  const channels = new GrpcChannels({}, peer?.scheme === 'https' && peerTls ? { material: peerTls } : undefined);
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };

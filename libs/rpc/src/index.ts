@@ -4,7 +4,14 @@ export type { Handler, ResponseWriter, ServiceHandlers } from './handlers';
 export type { CallContext } from './call-context';
 export type { Health } from './health';
 // Calling.
-export { GrpcChannels, type CallOptions, type ClientStream, type StreamHandler, type UnaryOptions } from './channels';
+export {
+  GrpcChannels,
+  type CallOptions,
+  type ChannelTls,
+  type ClientStream,
+  type StreamHandler,
+  type UnaryOptions,
+} from './channels';
 // The Transport port.
 export { grpcTransport, type GrpcTransportOptions } from './grpc-transport';
 // What both ends share.

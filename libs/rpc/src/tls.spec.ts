@@ -10,7 +10,7 @@ import { GrpcChannels } from './channels';
 import { GrpcServer } from './grpc-server';
 import { TlsMaterial, type TlsFiles } from './tls-files';
 
-const { Check } = serviceDefinition('grpc.health.v1.Health');
+const { Check, List } = serviceDefinition('grpc.health.v1.Health');
 
 let folder: string;
 let authority: TestAuthority;
@@ -61,7 +61,7 @@ async function serve(tls: TlsMaterial | undefined): Promise<string> {
 }
 
 function call(address: string, tls: TlsMaterial | undefined): Promise<unknown> {
-  const channels = new GrpcChannels({}, tls);
+  const channels = new GrpcChannels({}, tls && { material: tls });
   open.push(channels);
   return channels.callUnary(address, Check, {}, { deadlineMs: 3_000, idempotent: true });
 }
@@ -122,13 +122,24 @@ describe('a client', () => {
   });
 });
 
+it('goes with the calls that it is for, and with no others', async () => {
+  const channels = new GrpcChannels({}, { material: material(client, ca), covers: (path) => path === Check.path });
+  open.push(channels);
+  const [secure, plain] = [await serve(material(server, ca)), await serve(undefined)];
+  const options = { deadlineMs: 3_000, idempotent: true };
+  expect(await channels.callUnary(secure, Check, {}, options)).toEqual({ status: 'SERVING' });
+  expect(await channels.callUnary(plain, List, {}, options)).toMatchObject({ statuses: expect.anything() as object });
+  await expect(channels.callUnary(plain, Check, {}, options)).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(channels.callUnary(secure, List, {}, options)).rejects.toMatchObject({ kind: 'unavailable' });
+});
+
 describe('renewed files', () => {
   it('are used by connections made from then on, at both ends; open connections go on', async () => {
     const renewed = await authority.issue(folder, 'renewed');
     const movingCa = authority.write(folder, 'moving-ca');
     const [serving, calling] = [material(renewed, movingCa), material(renewed, movingCa)];
     const address = await serve(serving);
-    const channels = new GrpcChannels({}, calling);
+    const channels = new GrpcChannels({}, { material: calling });
     open.push(channels);
     const check = (): Promise<unknown> =>
       channels.callUnary(address, Check, {}, { deadlineMs: 3_000, idempotent: true });

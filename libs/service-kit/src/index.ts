@@ -6,6 +6,8 @@ export {
   addressSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   countSetting,
   dataDirSetting,
   endpointsSetting,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isLoopback, parseAddress, parseEndpoint, type Endpoint } from '@synod/rpc';
+import { isLoopback, parseAddress, parseEndpoint, type Endpoint, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { UsageError } from './usage-error';
 
 /** `host:port` or `[ipv6]:port`, kept as text. */
@@ -72,6 +72,36 @@ export function fileSetting(description: string): z.ZodType<string | undefined> 
     .transform((text) => (text === '' ? undefined : text))
     .optional()
     .describe(description);
+}
+
+/** Whom a service trusts as the coordination service, and what it proves itself with there. */
+export function consensusTlsSettings() {
+  return {
+    consensusCaFile: fileSetting('authority of the coordination service, PEM; it is called over TLS if this is given'),
+    consensusCertFile: fileSetting('certificate to show the coordination service, PEM'),
+    consensusKeyFile: fileSetting('its key, PEM'),
+  };
+}
+
+/** @throws {UsageError} if some of these settings are given without those that they need */
+export function consensusTlsFiles(config: {
+  readonly consensusCaFile: string | undefined;
+  readonly consensusCertFile: string | undefined;
+  readonly consensusKeyFile: string | undefined;
+}): TlsFiles | undefined {
+  const ca = named('--consensus-ca-file', config.consensusCaFile);
+  const cert = named('--consensus-cert-file', config.consensusCertFile);
+  const key = named('--consensus-key-file', config.consensusKeyFile);
+  const alone = cert === undefined ? key : key === undefined || ca === undefined ? cert : undefined;
+  if (alone !== undefined) {
+    throw new UsageError(`${alone.name} ${alone.path}: an authority, a certificate and its key are given together`);
+  }
+  if (ca === undefined) return undefined;
+  return { ca, ...(cert === undefined || key === undefined ? {} : { identity: { cert, key } }) };
+}
+
+function named(name: string, path: string | undefined): NamedFile | undefined {
+  return path === undefined ? undefined : { name, path };
 }
 
 /** A setting of a program that this one stands in for, where ignoring it would do harm: it may be empty or off, else it is refused. */
