@@ -1,10 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { connect } from 'node:tls';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
+import { Etcd3 } from 'etcd3';
 import { freePorts, TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
@@ -141,6 +143,20 @@ describe('three members with TLS on every port', () => {
     await peers.issue(cluster.folder, `${lost.id}-peer`);
     await lost.logged('"message":"ready"');
     await put(channels, lost);
+  });
+
+  it('answer the npm client', async () => {
+    const etcd = new Etcd3({
+      hosts: cluster.endpoints.map((endpoint) => `https://${endpoint}`),
+      credentials: {
+        rootCertificate: readFileSync(ca),
+        certChain: readFileSync(client.cert),
+        privateKey: readFileSync(client.key),
+      },
+    });
+    await etcd.put('from-npm').value('1');
+    expect(await etcd.get('from-npm').string()).toBe('1');
+    etcd.close();
   });
 
   (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl, and only with a certificate', () => {
