@@ -184,6 +184,10 @@ describe('TLS', () => {
       '--initial-cluster has this node at http://127.0.0.1:2380, but --peer-listen serves no http',
     ],
     [
+      ['--initial-advertise-peer-urls=https://a:1', '--initial-cluster', 'default=http://a:1'],
+      '--initial-advertise-peer-urls https://a:1: members dial this node with http',
+    ],
+    [
       ['--initial-cluster', 'default=http://a:1,b=https://b:1,c=http://c:1'],
       /^--initial-cluster ".*": members that speak TLS and members that do not cannot be mixed$/,
     ],
@@ -200,6 +204,10 @@ describe('a malformed value is refused under the name that it was given by', () 
     [['--listen-peer-urls', 'unix://a:1'], '--listen-peer-urls "unix://a:1": "unix://a:1" is not served'],
     [['--listen', '0.0.0.0:1'], '--listen 0.0.0.0:1 is reachable from other machines and has no TLS'],
     [['--listen-client-urls', 'http://0.0.0.0:1'], '--listen-client-urls http://0.0.0.0:1 can be listened on but not'],
+    [
+      ['--initial-advertise-peer-urls', 'http://a:1,http://b:1'],
+      '--initial-advertise-peer-urls: a member has one peer',
+    ],
     [['--initial-cluster', 'a=http://a:1'], '--initial-cluster does not name this node, default'],
     [['--initial-cluster', 'default=http://a:1,default=http://b:1'], '--initial-cluster "default='],
     [['--initial-cluster-state', 'old'], '--initial-cluster-state "old": new or existing'],

@@ -140,7 +140,13 @@ function readPeers(read: Read, warnings: string[]): { peers: Served; founders: F
   });
   const flag = sources.peerListen ?? '--peer-listen';
   const { listeners } = listened(read, peerListen, { flag, certFlag: '--peer-cert-file', tls }, warnings);
-  const [own] = values.peerAdvertise ?? peerListen;
+  const told = values.peerAdvertise?.[0];
+  if ((values.peerAdvertise?.length ?? 0) > 1) {
+    throw new UsageError(
+      `${sources.peerAdvertise ?? ''}: a member has one peer address; name the one that members dial`,
+    );
+  }
+  const own = told ?? peerListen[0];
   const founders = values.initialCluster ?? [{ nodeId, address: '', scheme: undefined, ...own }];
   const listed = founders.find((founder) => founder.nodeId === nodeId);
   if (listed === undefined) {
@@ -153,7 +159,10 @@ function readPeers(read: Read, warnings: string[]): { peers: Served; founders: F
       `${sources.initialCluster ?? flag} has this node at ${scheme}://${listed.address}, but ${flag} serves no ${scheme}`,
     );
   }
-  const { address } = values.peerAdvertise?.[0] ?? listed;
+  if (told?.scheme !== undefined && told.scheme !== scheme) {
+    throw new UsageError(`${sources.peerAdvertise ?? ''} ${formatUrl(told)}: members dial this node with ${scheme}`);
+  }
+  const { address } = told ?? listed;
   return {
     peers: { listeners, tls, advertised: [{ scheme, address }] },
     founders: founders.map((founder) => ({
