@@ -7,6 +7,7 @@ import type { ClusterFounding } from './founding-store';
 export interface FounderReport {
   readonly nodeId: NodeId;
   readonly incarnation: string;
+  readonly token: string;
   /** Absent while its data folder is empty. */
   readonly founding: ClusterFounding | undefined;
   /** Of a node that joins: the peer address of its place. */
@@ -36,10 +37,11 @@ function reportCodec(name: 'synod.peer.v1.FoundRequest' | 'synod.peer.v1.FoundRe
   };
 }
 
-function toWire({ nodeId, incarnation, founding, joinsAt, membersNow, refusal }: FounderReport): peerV1.Founder {
+function toWire({ nodeId, incarnation, token, founding, joinsAt, membersNow, refusal }: FounderReport): peerV1.Founder {
   const common = {
     nodeId,
     incarnation,
+    token,
     joinsAt: joinsAt ?? '',
     membersNow: membersNow === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(membersNow)),
     refusal: refusal ?? '',
@@ -50,10 +52,11 @@ function toWire({ nodeId, incarnation, founding, joinsAt, membersNow, refusal }:
 }
 
 function fromWire(message: peerV1.Founder__Output): FounderReport {
-  const { nodeId, incarnation, founding, joinsAt, membersNow, refusal } = message;
+  const { nodeId, incarnation, token, founding, joinsAt, membersNow, refusal } = message;
   const common = {
     nodeId,
     incarnation,
+    token,
     ...(joinsAt === '' ? {} : { joinsAt }),
     ...(membersNow.length === 0 ? {} : { membersNow: JSON.parse(membersNow.toString()) as GroupConfiguration }),
     ...(refusal === '' ? {} : { refusal }),

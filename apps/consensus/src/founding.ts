@@ -18,6 +18,8 @@ export interface FoundingOptions {
   readonly founders: readonly Founder[];
   /** The cluster runs already: this node takes the place that was added for it. */
   readonly joins?: boolean;
+  /** The same on all founders of one cluster: who has another one founds another cluster. */
+  readonly token?: string;
   readonly store: FoundingStore;
   readonly ports: {
     readonly transport: Transport;
@@ -143,6 +145,7 @@ export class FoundingRound {
     if (this.options.joins === true && this.founding === undefined) return this.hearPlace(report);
     if (this.stopped || !this.names().includes(report.nodeId)) return;
     if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
+    if (this.founding === undefined && report.token !== this.token) return this.refuseStranger(report.nodeId);
     this.heard.set(report.nodeId, report.incarnation);
     const member = this.founding?.members.find(({ nodeId }) => nodeId === report.nodeId);
     if (member !== undefined && member.incarnation !== report.incarnation) {
@@ -153,6 +156,11 @@ export class FoundingRound {
       });
     }
     this.decideIfFirst();
+  }
+
+  /** A founder of another cluster, under a name and an address of this one: it is not waited for, and not heard. */
+  private refuseStranger(from: NodeId): void {
+    this.options.ports.log.error('a founder has another --initial-cluster-token; it is not counted', { node: from });
   }
 
   /** Another founder holds a founding: it is adopted, or it is why this node must not start. */
@@ -228,12 +236,17 @@ export class FoundingRound {
 
   private report(): FounderReport {
     const { nodeId, incarnation, joins, founders } = this.options;
+    const { token, founding } = this;
     const own = founders.find((founder) => founder.nodeId === nodeId);
-    if (joins === true && this.founding === undefined && own !== undefined) {
-      return { nodeId, incarnation, founding: undefined, joinsAt: own.address };
+    if (joins === true && founding === undefined && own !== undefined) {
+      return { nodeId, incarnation, token, founding: undefined, joinsAt: own.address };
     }
-    const { founding } = this;
-    return { nodeId, incarnation, founding: founding && { clusterId: founding.clusterId, members: founding.members } };
+    const told = founding && { clusterId: founding.clusterId, members: founding.members };
+    return { nodeId, incarnation, token, founding: told };
+  }
+
+  private get token(): string {
+    return this.options.token ?? '';
   }
 
   private names(): NodeId[] {

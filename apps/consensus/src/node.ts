@@ -37,6 +37,7 @@ import { failure } from './leader-desk';
 import { LocalCoordination } from './local-coordination';
 import { nextConfiguration, type MemberOperation } from './member-changes';
 import { EtcdError } from './state/errors';
+import type { RequestLimits } from './state/request-check';
 import type { ApplyResult } from './state/results';
 
 /** Of every key of the group in the node's store; 0x00 is the replica host's own. */
@@ -61,8 +62,16 @@ export interface ConsensusNodeOptions {
   readonly founders: readonly Founder[];
   /** This node takes the place that was added for it in a running cluster, unless its data folder shows that it has one. */
   readonly joins?: boolean;
+  /** What all founders of this cluster have in common, and no other. */
+  readonly token?: string;
+  /** Whether members speak TLS with each other; what `peerTransport` does is what counts, this is what is told of it. */
+  readonly peerScheme?: 'http' | 'https';
   /** What clients are told of this node. */
-  readonly advertised: { readonly address: string; readonly httpAddress?: string };
+  readonly advertised: {
+    readonly address: string;
+    readonly clientUrls?: readonly string[];
+    readonly httpAddress?: string;
+  };
   readonly ports: {
     readonly clock: Clock;
     readonly timers: Timers;
@@ -81,6 +90,7 @@ export interface ConsensusNodeOptions {
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
   readonly times?: ReplicationTimes;
+  readonly limits?: RequestLimits;
   readonly observer?: ReplicationObserver;
 }
 
@@ -127,6 +137,7 @@ export class ConsensusNode {
       incarnation,
       founders,
       joins: options.joins ?? false,
+      ...(options.token === undefined ? {} : { token: options.token }),
       store: new FoundingStore(ports.disk),
       ports: { ...ports, transport: peerTransport },
     });
@@ -151,6 +162,8 @@ export class ConsensusNode {
       store,
       ports,
       link: links,
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>
         (group = replicas.addGroup({
           founding: { group: CONSENSUS_GROUP, members: founding.members },
@@ -202,6 +215,16 @@ export class ConsensusNode {
     return this.group.configuration.members;
   }
 
+  /** The same as URLs, for clients of etcd. */
+  clientUrls(member: NodeId): readonly string[] {
+    const registered = this.directory.find('consensus', member);
+    return registered === undefined ? [] : (registered.clientUrls ?? [`http://${registered.address}`]);
+  }
+
+  get peerScheme(): 'http' | 'https' {
+    return this.options.peerScheme ?? 'http';
+  }
+
   /** Where the other members reach one. */
   peerAddress({ nodeId, address }: GroupMember): string | undefined {
     return address ?? (nodeId === undefined ? undefined : this.addresses.get(nodeId));
@@ -215,8 +238,11 @@ export class ConsensusNode {
     try {
       return (await this.timestamps({ kind: 'timestamps', count: 1 })).first;
     } catch (error) {
-      if (!(error instanceof SynodError) || error.details.hint === undefined) throw error;
-      const answer = await this.streamTo(error.details.hint).request(
+      if (!(error instanceof SynodError) || error.kind !== 'not-leader') throw error;
+      const { leader } = this.host.group.status();
+      const address = leader === undefined || leader === this.nodeId ? undefined : this.addresses.get(leader);
+      if (address === undefined) throw error;
+      const answer = await this.streamTo(address).request(
         { kind: 'timestamps', count: 1 },
         { timeoutUs: FORWARDED_TIMESTAMP_US },
       );
@@ -320,13 +346,16 @@ export class ConsensusNode {
   }
 
   private serve(): void {
-    const { clientTransport, ports } = this.options;
+    const { clientTransport, peerTransport, ports } = this.options;
     this.foundingRound.admit = (report) => this.admit(report);
     this.links.serve(this.host.desk);
-    serveRequests(clientTransport, this.oracleProtocol, (request) => this.timestamps(request), {
-      inflightMax: TIMESTAMPS_INFLIGHT_MAX,
-      failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
-    });
+    // Members ask each other on the peer port, so that none needs to be a client of another: with TLS those are other certificates.
+    for (const transport of new Set([clientTransport, peerTransport])) {
+      serveRequests(transport, this.oracleProtocol, (request) => this.timestamps(request), {
+        inflightMax: TIMESTAMPS_INFLIGHT_MAX,
+        failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
+      });
+    }
     this.registration.start();
   }
 
@@ -341,7 +370,7 @@ export class ConsensusNode {
   private streamTo(address: string): RequestStream<TimestampRequest, TimestampResponse> {
     if (this.oracleStream?.address !== address) {
       this.oracleStream?.close();
-      const ports = { ...this.options.ports, transport: this.options.clientTransport };
+      const ports = { ...this.options.ports, transport: this.options.peerTransport };
       this.oracleStream = new RequestStream<TimestampRequest, TimestampResponse>(ports, this.oracleProtocol, address);
     }
     return this.oracleStream;

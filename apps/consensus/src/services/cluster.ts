@@ -52,16 +52,17 @@ export function clusterService(member: ServedMember): ServiceHandlers<'etcdserve
 /** A place that no node has taken yet has no name. Where clients reach a member is known of those that run. */
 function encodeMember(served: ServedMember, member: GroupMember): etcdserverpb.Member {
   const { node } = served;
+  const address = node.peerAddress(member);
   return {
     ID: served.numberOf(member).toString(),
     name: member.nodeId ?? '',
-    peerURLs: urls(node.peerAddress(member)),
-    clientURLs: member.nodeId === undefined ? [] : urls(node.clientAddress(member.nodeId)),
+    peerURLs: address === undefined ? [] : [`${node.peerScheme}://${address}`],
+    clientURLs: member.nodeId === undefined ? [] : [...node.clientUrls(member.nodeId)],
     isLearner: member.learner,
   };
 }
 
-/** A member serves its peers at one place. */
+/** A member serves its peers at one place, with TLS or without as all of them do. */
 function addressIn(peerUrls: readonly string[]): string {
   const [url = '', ...more] = peerUrls;
   const address = /^https?:\/\/([^/?#]+)$/.exec(url)?.[1];
@@ -72,8 +73,4 @@ function addressIn(peerUrls: readonly string[]): string {
     throw new EtcdError('invalid-member-urls');
   }
   return address;
-}
-
-function urls(address: string | undefined): string[] {
-  return address === undefined ? [] : [`http://${address}`];
 }
