@@ -106,7 +106,7 @@ export default tseslint.config(
   ...projects
     .filter(({ layer }) => layer !== 'core')
     .map((project) => ({
-      files: [`${project.root}/**/*.spec.ts`],
+      files: [`${project.root}/**/*.spec.ts`, `${project.root}/**/testing/**/*.ts`],
       rules: {
         'no-restricted-imports': [
           'error',

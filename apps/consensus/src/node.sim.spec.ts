@@ -39,13 +39,24 @@ interface TestNode {
 class Cluster {
   readonly world: World;
   readonly nodes: SimNode<TestNode>[];
+  /** Members that are expected to end by themselves. */
+  readonly removed = new Set<string>();
   readonly incarnations = new Map<string, string>(NAMES.map((name) => [name, `${name}-disk`]));
-  founders = NAMES;
+  founders: readonly string[] = NAMES;
+  /** Machines that take a place in the running cluster. */
+  readonly joining = new Set<string>();
 
   constructor(seed: number, codec = false) {
     this.world = new World({ seed });
     if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
     this.nodes = NAMES.map((name) => this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports)));
+  }
+
+  /** A machine of the cluster's world that is no founder. */
+  addMachine(name: string): void {
+    this.incarnations.set(name, `${name}-disk`);
+    this.joining.add(name);
+    this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports));
   }
 
   private makeHost(name: string, ports: NodePorts): TestNode {
@@ -55,13 +66,17 @@ class Cluster {
       nodeId: name,
       incarnation,
       joined: false,
-      founders: this.founders.map((nodeId) => ({ nodeId, address: `${nodeId}:2380` })),
+      joins: this.joining.has(name),
+      founders: [...this.founders, ...(this.joining.has(name) ? [name] : [])].map((nodeId) => ({
+        nodeId,
+        address: `${nodeId}:2380`,
+      })),
       advertised: { address: `${name}:2379` },
       ports: { ...ports, disk: folderOf(ports.disk, incarnation) },
       store: ports.store,
       peerTransport: ports.transport,
       clientTransport: ports.transport,
-      failed: (error) => this.world.fail(error),
+      failed: (error) => (this.removed.has(name) ? (made.refused = String(error)) : this.world.fail(error)),
     }).then(
       (node) => (made.node = node),
       (error: SynodError) => (made.refused = error.message),
@@ -258,4 +273,51 @@ it('stops by itself, taking itself off the list', async () => {
   await cluster.world.run(() => cluster.node('n1').clientAddress('n3') !== undefined);
   await cluster.settle(node.stop());
   expect(await cluster.world.run(() => cluster.node('n1').clientAddress('n3') === undefined)).toBe(true);
+});
+
+describe('members that come and go', () => {
+  it('takes in a node with an empty folder, that finds everything, votes, and can lead', async () => {
+    const cluster = new Cluster(60, true);
+    const leader = await cluster.founded();
+    await cluster.settle(leader.host.put(put('k', '1'), 'client'));
+    await cluster.world.run(cluster.world.now + 1_000_000); // Until all are connected.
+    cluster.addMachine('n4');
+    cluster.start(['n4']);
+    const refused = (): string | undefined => (cluster.world.node('n4').host as TestNode | undefined)?.refused;
+    await cluster.world.run(() => refused() !== undefined);
+    expect(refused()).toContain('has no place at n4:2380 for n4: add it first');
+    cluster.world.node('n4').kill('process');
+
+    const added = await cluster.settle(
+      cluster.node('n2').host.changeMembers({ kind: 'add', address: 'n4:2380', learner: true }),
+    );
+    expect(added.members.at(-1)).toEqual({ replicaId: 4, learner: true, address: 'n4:2380' });
+    cluster.start(['n4']);
+    const joined = (): ConsensusNode | undefined => (cluster.world.node('n4').host as TestNode | undefined)?.node;
+    await cluster.world.run(() => joined()?.host.group.status().leader !== undefined);
+    expect(await cluster.settle(joined()!.host.range(get('k')))).toMatchObject({ count: 1n });
+    expect(joined()!.host.group.status().members.at(-1)).toMatchObject({ nodeId: 'n4', incarnation: 'n4-disk' });
+
+    await cluster.settle(joined()!.host.changeMembers({ kind: 'promote', replicaId: 4 }));
+    await cluster.settle(leader.host.moveLeader('n4'));
+    await cluster.world.run(() => joined()!.host.isLeader);
+    cluster.removed.add(leader.nodeId);
+    const { replicaId } = leader.host.group.status();
+    await cluster.settle(joined()!.host.changeMembers({ kind: 'remove', replicaId }));
+    await cluster.settle(joined()!.host.put(put('k', '2'), 'client'));
+    const machine = cluster.world.node(leader.nodeId).host as TestNode;
+    await cluster.world.run(() => machine.refused !== undefined);
+    expect(machine.refused).toContain(`${leader.nodeId} was removed from the cluster and stops`);
+
+    // After a restart it knows its place, and that the others have theirs.
+    cluster.world.node('n4').kill('power');
+    cluster.start(['n4']);
+    await cluster.world.run(() => joined() !== undefined);
+    expect(await cluster.settle(joined()!.host.range(get('k')))).toMatchObject({
+      entries: [{ value: Buffer.from('2') }],
+    });
+    expect(joined()!.members.map((member) => member.replicaId)).toEqual(
+      [1, 2, 3, 4].filter((each) => each !== replicaId),
+    );
+  });
 });

@@ -43,6 +43,8 @@ interface OpenBatch<R> {
 export interface LeaderWatch {
   /** The ballot that the leader's node has listed among its led groups: from then on its absence there means something. */
   listed: Ballot | undefined;
+  /** Since when the believed leader's node has not listed the group at all. */
+  unlistedSinceUs: number | undefined;
   /** When to ask for leadership if nothing is heard until then; monotonic microseconds. */
   suspectAtUs: number;
 }
@@ -52,7 +54,7 @@ export interface LeaderWatch {
  * what became of its request. Does no I/O: the `ReplicaHost` moves its records and messages.
  */
 export class HostedGroup<R> implements ReconfigurableGroup<R> {
-  readonly watch: LeaderWatch = { listed: undefined, suspectAtUs: 0 };
+  readonly watch: LeaderWatch = { listed: undefined, unlistedSinceUs: undefined, suspectAtUs: 0 };
   private readonly inputs: Input[] = [];
   private batch: OpenBatch<R> = { commands: [], proposers: [] };
   private readers: Resolve<BarrierResult>[] = [];
@@ -67,7 +69,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   /** Results of the instances applied in this turn, until their proposers are told. */
   private readonly results = new Map<number, R[]>();
   private led = false;
-  private notedVersion: number;
+  private noted: GroupConfiguration;
   private stopped = false;
 
   constructor(
@@ -78,7 +80,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     private appliedThrough: number,
     private readonly wake: () => void,
   ) {
-    this.notedVersion = replica.configuration.version;
+    this.noted = this.configuration;
   }
 
   get founding(): GroupOptions<R>['founding'] {
@@ -113,7 +115,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   nodeOf(replicaId: ReplicaId): NodeId | undefined {
-    return this.memberOf(replicaId)?.nodeId ?? this.strangers.get(replicaId);
+    // A member that was removed just now is told so: it is no longer in the configuration, but was in the one before.
+    const before = this.noted.members.find((member) => member.replicaId === replicaId);
+    return this.memberOf(replicaId)?.nodeId ?? before?.nodeId ?? this.strangers.get(replicaId);
   }
 
   /** @returns whether the group has had that replica, and removed it */
@@ -250,9 +254,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   /** Reports a change of the configuration since the last call. */
   configurationChange(): GroupConfiguration | undefined {
-    if (this.configuration.version === this.notedVersion || this.stopped) return undefined;
-    this.notedVersion = this.configuration.version;
-    return this.configuration;
+    if (this.configuration.version === this.noted.version || this.stopped) return undefined;
+    this.noted = this.configuration;
+    return this.noted;
   }
 
   get leads(): boolean {
@@ -274,11 +278,16 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     this.reads.clear();
   }
 
-  /** Whether the believed leader's node, by its own list, no longer leads this group under the believed ballot. */
-  unlisted(peerList: ReadonlyMap<string, Ballot>): boolean {
+  /**
+   * Whether the believed leader's node, by its own list, no longer leads this group under the believed ballot.
+   * @param patienceUs how long a node may take until it lists a leader; one that was removed meanwhile never hears of it
+   */
+  unlisted(peerList: ReadonlyMap<string, Ballot>, now: number, patienceUs: number): boolean {
     const believed = this.replica.leaderBallot;
     if (believed === undefined) return false;
     const listed = peerList.get(this.founding.group);
+    if (listed !== undefined) this.watch.unlistedSinceUs = undefined;
+    else if (now - (this.watch.unlistedSinceUs ??= now) > patienceUs) return true;
     if (listed !== undefined && compareBallots(listed, believed) === 0) {
       this.watch.listed = believed;
       return false;

@@ -69,6 +69,9 @@ export const DEFAULT_TIMES: ReplicationTimes = {
   flushUs: 1_000_000,
 };
 
+/** Election time-outs that a node may take until it lists a group that it is believed to lead: it has to finish phase 1 first. */
+const UNLISTED_TIMEOUTS = 5;
+
 /** Sees what a checker needs: every vote or promise that leaves, every value applied. Used by the simulation alone. */
 export interface ReplicationObserver {
   /** Called when an envelope leaves that vouches for this node's disk. */
@@ -490,7 +493,11 @@ export class ReplicaHost {
     if (group.replica.role === 'leader') return;
     const leader = group.leaderNode();
     if (leader !== undefined && leader !== this.options.identity.nodeId) {
-      const unlisted = group.unlisted(this.peerLed.get(leader)?.groups ?? new Map());
+      const unlisted = group.unlisted(
+        this.peerLed.get(leader)?.groups ?? new Map(),
+        now,
+        UNLISTED_TIMEOUTS * this.times.electionTimeoutUs,
+      );
       const heardUs = this.lastHeardUs.get(leader) ?? 0;
       if (!unlisted && now - heardUs < this.times.electionTimeoutUs) {
         group.watch.suspectAtUs = now + this.electionDelayUs() - this.times.electionTimeoutUs;
@@ -499,6 +506,7 @@ export class ReplicaHost {
     }
     if (now < group.watch.suspectAtUs) return;
     group.watch.suspectAtUs = now + this.electionDelayUs();
+    group.watch.unlistedSinceUs = undefined;
     group.push({ kind: 'leader-lost' });
   }
 
