@@ -102,7 +102,7 @@ export default tseslint.config(
     files: [`${project.root}/**/*.ts`],
     rules: { 'no-restricted-imports': ['error', boundaries(project)] },
   })),
-  // Specs may stand on the simulated world, whatever their project's layer.
+  // Specs, and what they share, may stand on the simulated world, whatever their project's layer.
   ...projects
     .filter(({ layer }) => layer !== 'core')
     .map((project) => ({
