@@ -11,6 +11,7 @@ import {
   type ConfigSources,
 } from '@synod/service-kit';
 import { z } from 'zod';
+import { readTokenOptions, type TokenOptions } from './auth/token-options';
 import type { Founder } from './founding';
 
 /** HTTP is this many ports above the clients' port, unless it is told a place of its own. */
@@ -38,6 +39,10 @@ const initialCluster = z
 const settings = {
   ...commonSettings('127.0.0.1:2379'),
   initialCluster,
+  authToken: z
+    .string({ error: 'simple, or jwt with its options, is wanted' })
+    .default('simple')
+    .describe('tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m'),
   peerListen: addressSetting('where the other members are served').default('127.0.0.1:2380'),
   peerAdvertise: addressSetting('what members are told of it; its address in --initial-cluster if absent').optional(),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
@@ -73,10 +78,19 @@ export function readConfig(sources: ConfigSources) {
   const peerAdvertise = config.peerAdvertise ?? own.address;
   return {
     ...config,
+    authToken: tokenOptions(config.authToken),
     httpListen,
     advertise: config.advertise ?? listen,
     founders: founders.map((founder) => (founder === own ? { nodeId, address: peerAdvertise } : founder)),
   };
+}
+
+function tokenOptions(text: string): TokenOptions {
+  try {
+    return readTokenOptions(text);
+  } catch (error) {
+    throw new UsageError(`--auth-token: ${(error as Error).message}`);
+  }
 }
 
 function readMember(text: string): Founder | undefined {

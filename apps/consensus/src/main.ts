@@ -4,6 +4,7 @@ import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { openStore } from '@synod/storage-engine';
+import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
 import { ConsensusNode } from './node';
@@ -58,6 +59,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     advertised: { address: config.advertise, httpAddress: config.httpListen },
     ports,
     store,
+    ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,

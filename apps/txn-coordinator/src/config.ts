@@ -1,3 +1,4 @@
+import { credentialsSetting } from '@synod/coordination';
 import {
   addressesSetting,
   assertListenable,
@@ -11,6 +12,7 @@ import { COORDINATOR_DEFAULTS } from './options';
 const settings = {
   ...commonSettings('127.0.0.1:2700'),
   consensus: addressesSetting('members of the coordination service, host:port,…'),
+  consensusCredentials: credentialsSetting(),
   inflightMax: countSetting('requests being handled at once, before RESOURCE_EXHAUSTED', {
     min: 1,
     max: 1_000_000,
