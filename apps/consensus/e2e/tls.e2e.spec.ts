@@ -206,12 +206,10 @@ it('the other services and synod reach them with a certificate', async () => {
   open.push({ close: () => void storage.kill('SIGKILL') });
   // The member that leads places the shards once it has seen the storage node.
   await Promise.race(cluster.members.map((each) => each.logged('every shard gets a single replica')));
-  const synod = (...flags: string[]): string => {
-    const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...flags];
-    const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
-    return stdout + stderr;
-  };
-  expect(synod('--cacert', ca, '--cert', client.cert, '--key', client.key)).toMatch(/^storage-shard +s1 /m);
+  const certificate = ['--cacert', ca, '--cert', client.cert, '--key', client.key];
+  const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...certificate];
+  const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  expect(stdout + stderr).toMatch(/^storage-shard +s1 /m);
 });
 
 it('a certificate that cannot be used ends the start with one line and exit code 2', async () => {
