@@ -4,6 +4,8 @@ import {
   addressesSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   countSetting,
   loadConfig,
   type ConfigSources,
@@ -15,6 +17,7 @@ const SETTINGS = {
     'members of the coordination service; without it, file jobs for workers that name this master',
   ).optional(),
   consensusCredentials: credentialsSetting(),
+  ...consensusTlsSettings(),
   sessionTimeoutMs: countSetting('a worker that is not heard for so long is given up', {
     min: 1_000,
     max: 600_000,
@@ -32,7 +35,11 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(sources: ConfigSources) {
   const config = loadConfig('mapreduce-master', 'schedules MapReduce jobs', SETTINGS, sources);
   assertListenable({ '--listen': config.listen, '--http-listen': config.httpListen }, config.insecureListen);
-  return { ...config, httpListen: config.httpListen ?? httpBeside(config.listen) };
+  return {
+    ...config,
+    consensusTls: consensusTlsFiles(config),
+    httpListen: config.httpListen ?? httpBeside(config.listen),
+  };
 }
 
 function httpBeside(listen: string): string {

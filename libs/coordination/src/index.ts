@@ -49,6 +49,7 @@ export {
 export { EtcdCoordination, type EtcdOptions, type EtcdPorts } from './etcd-client';
 export type { EtcdCredentials } from './etcd-session';
 export { credentialsSetting, readCredentials } from './etcd-credentials';
+export { consensusTls } from './consensus-tls';
 // Over the Transport port, for simulation.
 export { StreamCoordination } from './stream-client';
 export { serveCoordination } from './stream-server';
