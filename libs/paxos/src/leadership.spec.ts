@@ -46,6 +46,7 @@ describe('a leader', () => {
     expect(group.outcome(transfer)).toMatchObject({ outcome: 'transferred' });
   });
 
+  // Invariant `handover-is-bounded`.
   it('goes on by itself if nobody takes over in time', () => {
     const group = new Group(3).elect(1);
     const transfer = group.transfer(1, 3);

@@ -34,7 +34,8 @@ describe('Members', () => {
     expect(new Members(1, [1]).otherAfter(1)).toBeUndefined();
   });
 
-  it('refuses a configuration without itself or with a member twice', () => {
+  it('refuses a member twice, or one that votes and learns', () => {
     expect(() => new Members(1, [1, 2, 2])).toThrow('members-are-distinct');
+    expect(() => new Members(1, [1, 2], [2])).toThrow('learners-never-count');
   });
 });

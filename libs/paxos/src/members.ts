@@ -30,6 +30,7 @@ export class Members {
   ) {
     ids.forEach((id, index) => this.bits.set(id, 1 << index));
     invariant(this.bits.size === ids.length && ids.length <= MEMBERS_MAX, 'members-are-distinct', () => ids.join());
+    invariant(!learners.some((id) => this.bits.has(id)), 'learners-never-count', () => learners.join());
     this.others = [...ids, ...learners].filter((id) => id !== self);
     this.majority = Math.floor(ids.length / 2) + 1;
   }

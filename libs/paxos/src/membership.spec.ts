@@ -47,6 +47,11 @@ describe('Membership', () => {
     expect(() => new Membership(4, { members: [1, 2, 3] })).toThrow('replica-is-a-member');
   });
 
+  it('takes a change that is missing for a broken log', () => {
+    const membership = new Membership(1, { members: [1, 2, 3] });
+    expect(() => membership.delivered(1, changeTo(promoted))).toThrow('configuration-follows-the-log');
+  });
+
   it('takes two voters at once for a broken log', () => {
     const membership = new Membership(1, { members: [1, 2, 3] });
     const lone = { version: 1, members: founding.members.slice(0, 1), highestId: 3 };

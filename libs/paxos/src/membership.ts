@@ -63,6 +63,11 @@ export class Membership {
       return;
     }
     invariant(
+      next.version === this.version + 1,
+      'configuration-follows-the-log',
+      () => `${next.version} after ${this.version}`,
+    );
+    invariant(
       mayFollow(next, this.configuration_),
       'one-voter-at-a-time',
       () => `instance ${instance}: ${JSON.stringify(this.configuration_)} to ${JSON.stringify(next)}`,
