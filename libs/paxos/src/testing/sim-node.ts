@@ -8,8 +8,17 @@ import type { SimRandom } from './random';
 
 /** What one step left to the disk: its records, and the messages that may leave once they are durable. */
 interface Unsynced {
+  /** Once the records are durable, everything before them is cut off the log. */
+  readonly cuts?: true;
   readonly records: readonly ReplicaRecord[];
   readonly send: readonly Envelope[];
+}
+
+/** What a store holds between two transactions. */
+interface Boundary {
+  readonly applied: Instance;
+  /** What it got by snapshot. */
+  readonly snapshotThrough: Instance;
 }
 
 /** What a node does to the world around it. */
@@ -22,10 +31,9 @@ export interface NodeWorld {
 /** A replica with a disk that forgets what was not synced, and a store that falls back to its last flush. */
 export class SimNode {
   replica: Replica | undefined;
-  readonly log: ReplicaRecord[] = [];
-  /** The store: how far it has applied, and how far a crash at this moment would certainly leave it. */
-  applied: Instance = 0;
-  private flushed: Instance = 0;
+  log: ReplicaRecord[] = [];
+  /** The store: its states since the last flush, that of the flush first. A crash may leave any of them. */
+  private boundaries: Boundary[] = [{ applied: 0, snapshotThrough: 0 }];
   private unsynced: Unsynced[] = [];
 
   constructor(
@@ -44,10 +52,15 @@ export class SimNode {
     return this.unsynced.length > 0;
   }
 
+  /** How far the store has applied. */
+  get applied(): Instance {
+    return this.store.applied;
+  }
+
   start(): void {
     this.replica = this.makeReplica(this.options);
     for (const record of this.log) this.replica.restore(record);
-    this.replica.restored(this.applied);
+    this.replica.restored(this.applied, this.store.snapshotThrough);
   }
 
   step(input: Input): void {
@@ -57,35 +70,56 @@ export class SimNode {
     if (effects.persist.length + effects.send.length > 0) {
       this.unsynced.push({ records: effects.persist, send: effects.send });
     }
-    for (const { instance } of effects.chosen) this.applied = instance;
+    for (const { instance } of effects.chosen) this.boundaries.push({ ...this.store, applied: instance });
     this.world.effects(this, effects);
   }
 
   /** The disk finishes the oldest `steps` steps. */
   sync(steps: number): void {
-    for (const { records, send } of this.unsynced.splice(0, steps)) {
-      for (const record of records) this.write(record);
-      for (const envelope of send) this.world.send(this.id, envelope);
+    for (const unsynced of this.unsynced.splice(0, steps)) {
+      this.write(unsynced);
+      for (const envelope of unsynced.send) this.world.send(this.id, envelope);
     }
   }
 
   flush(): void {
-    this.flushed = this.applied;
+    this.boundaries = [this.store];
+    this.step({ kind: 'truncate', flushedThrough: this.applied });
+  }
+
+  /** Says again what the log must hold, and cuts everything before off once that is durable. */
+  cutLog(): void {
+    const through = this.boundaries[0]?.applied ?? 0;
+    if (this.replica === undefined || through === 0) return;
+    const records = [...this.replica.hardState(through), ...this.replica.recordsAbove(through)];
+    this.unsynced.push({ records, send: [], cuts: true });
+  }
+
+  /** The store takes over the state of a peer. */
+  install(through: Instance): void {
+    if (this.replica === undefined || through <= this.applied) return;
+    this.boundaries.push({ applied: through, snapshotThrough: through });
+    this.step({ kind: 'snapshot-installed', through });
   }
 
   /** Power fails: some of what was being written is on disk, though nothing that waited for it has left. */
   crash(random: SimRandom): void {
     this.replica = undefined;
-    for (const { records } of this.unsynced.slice(0, random.below(this.unsynced.length + 1))) {
-      for (const record of records) this.write(record);
-    }
+    for (const unsynced of this.unsynced.slice(0, random.below(this.unsynced.length + 1))) this.write(unsynced);
     this.unsynced = [];
     // The store's pages may have reached its disk without being asked.
-    this.applied = this.flushed = this.flushed + random.below(this.applied - this.flushed + 1);
+    this.boundaries = [random.pick(this.boundaries)];
   }
 
-  private write(record: ReplicaRecord): void {
-    this.log.push(record);
-    this.world.durable(this.id, record);
+  private get store(): Boundary {
+    return this.boundaries.at(-1) as Boundary;
+  }
+
+  private write({ records, cuts }: Unsynced): void {
+    if (cuts === true) this.log = [];
+    for (const record of records) {
+      this.log.push(record);
+      this.world.durable(this.id, record);
+    }
   }
 }
