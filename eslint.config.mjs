@@ -102,11 +102,11 @@ export default tseslint.config(
     files: [`${project.root}/**/*.ts`],
     rules: { 'no-restricted-imports': ['error', boundaries(project)] },
   })),
-  // Specs may stand on the simulated world, whatever their project's layer.
+  // Specs, and what they share, may stand on the simulated world, whatever their project's layer.
   ...projects
     .filter(({ layer }) => layer !== 'core')
     .map((project) => ({
-      files: [`${project.root}/**/*.spec.ts`],
+      files: [`${project.root}/**/*.spec.ts`, `${project.root}/**/testing/**/*.ts`],
       rules: {
         'no-restricted-imports': [
           'error',

@@ -44,7 +44,9 @@ export interface CoordinationHostOptions {
   };
   readonly link: LeaderLink;
   /** Adds the group to this node's replica host. */
-  readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
+  readonly join: (
+    part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'prefix' | 'leadershipChanged'>,
+  ) => Group<ApplyResult>;
   /** Called when this member starts to lead (and may serve) or stops. */
   readonly leadershipChanged?: (leads: boolean) => void;
 }
@@ -78,12 +80,17 @@ export class CoordinationHost {
 
   constructor(private readonly options: CoordinationHostOptions) {
     const { ports, store, prefix, nodeId } = options;
-    this.machine = new EtcdStateMachine(prefix, (applied) => this.applied(applied));
+    this.machine = new EtcdStateMachine(
+      prefix,
+      (applied) => this.applied(applied),
+      () => this.loaded(),
+    );
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
     this.leases = new LeaseKeeper(ports, keySpace, store, (id) => this.expire(id));
     this.group = options.join({
       stateMachine: this.machine,
+      prefix,
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
     this.desk = new LeaderDesk(this.group, keySpace, store, this.leases);
@@ -207,6 +214,16 @@ export class CoordinationHost {
     this.watches.publish(changes);
     this.leases.note(leases);
     if (this.leads) this.compactLater(0);
+    this.wakeApplied();
+  }
+
+  /** The first time when the group is joined. Leases are the leader's, which never lags so far. */
+  private loaded(): void {
+    this.watches.reload();
+    this.wakeApplied();
+  }
+
+  private wakeApplied(): void {
     const waiters = this.appliedWaiters;
     if (waiters.length === 0) return;
     this.appliedWaiters = waiters.filter(({ done }) => !done());

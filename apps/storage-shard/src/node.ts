@@ -245,6 +245,7 @@ export class StorageNode {
     const group = this.opened().addGroup({
       founding,
       stateMachine: host.stateMachine,
+      prefix: prefixOf(shard),
       preferred,
       leadershipChanged: (leads) => host.leadershipChanged(leads),
     });

@@ -1,6 +1,7 @@
 import { compareBallots, type Ballot, type ChosenEntry, type Effects, type Input, type Replica } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
-import type { StoreTransaction } from '@synod/runtime';
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { otherSlot, slotPrefix, type GroupState } from './group-states';
 import type { BarrierResult, Group, GroupOptions, GroupStatus, Member, NodeId, ProposeResult } from './api';
 
 /** Commands waiting to be proposed, in bytes; one more is refused. A leader that cannot keep up says so instead of growing. */
@@ -37,6 +38,8 @@ export class HostedGroup<R> implements Group<R> {
   private readonly reads = new Map<number, Resolve<BarrierResult>[]>();
   /** Results of the instances applied in this turn, until their proposers are told. */
   private readonly results = new Map<number, R[]>();
+  /** Every instance up to here is in the store for good. */
+  flushedThrough = 0;
   private led = false;
   private stopped = false;
 
@@ -44,10 +47,33 @@ export class HostedGroup<R> implements Group<R> {
     readonly options: GroupOptions<R>,
     readonly self: Member,
     readonly replica: Replica,
-    /** Highest instance whose effects the store holds. Invariant `applied-in-order`. */
-    private appliedThrough: number,
+    /** What the store holds. Its applied index grows by one: invariant `applied-in-order`. */
+    private state_: GroupState,
     private readonly wake: () => void,
   ) {}
+
+  get state(): GroupState {
+    return this.state_;
+  }
+
+  /** Where the next snapshot is written to. */
+  get idlePrefix(): Buffer {
+    return slotPrefix(this.options.prefix, otherSlot(this.state_.slot));
+  }
+
+  /** What the store holds whatever happens now. */
+  flushed(through: number): void {
+    if (through <= this.flushedThrough) return;
+    this.flushedThrough = through;
+    this.push({ kind: 'truncate', flushedThrough: through });
+  }
+
+  /** Takes the state below `idlePrefix`, which is in the store by now, for its own. */
+  install(state: GroupState, store: StoreReader): void {
+    this.state_ = state;
+    this.options.stateMachine.load(slotPrefix(this.options.prefix, state.slot), store);
+    this.push({ kind: 'snapshot-installed', through: state.appliedThrough });
+  }
 
   get founding(): GroupOptions<R>['founding'] {
     return this.options.founding;
@@ -62,7 +88,8 @@ export class HostedGroup<R> implements Group<R> {
       promised: replica.promised,
       leader: this.leaderNode(),
       chosenThrough: replica.chosenThrough,
-      appliedThrough: this.appliedThrough,
+      appliedThrough: this.state_.appliedThrough,
+      truncatedThrough: replica.truncatedThrough,
       members: this.founding.members,
     };
   }
@@ -120,17 +147,17 @@ export class HostedGroup<R> implements Group<R> {
   /** Applies chosen entries, in order, inside the turn's store transaction. */
   apply(transaction: StoreTransaction, entries: readonly ChosenEntry[]): void {
     for (const { instance, value } of entries) {
-      if (instance <= this.appliedThrough) continue; // The store was ahead of the log's known watermark at the last start.
+      if (instance <= this.state_.appliedThrough) continue; // The store was ahead of the log's known watermark at the last start.
       invariant(
-        instance === this.appliedThrough + 1,
+        instance === this.state_.appliedThrough + 1,
         'applied-in-order',
-        () => `${instance} after ${this.appliedThrough}`,
+        () => `${instance} after ${this.state_.appliedThrough}`,
       );
       this.results.set(
         instance,
         value.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),
       );
-      this.appliedThrough = instance;
+      this.state_ = { ...this.state_, appliedThrough: instance };
     }
   }
 
@@ -218,8 +245,8 @@ export class HostedGroup<R> implements Group<R> {
   private barrierResult(settlement: Effects['settled'][number]): BarrierResult {
     switch (settlement.outcome) {
       case 'read-ready':
-        invariant(settlement.instance <= this.appliedThrough, 'read-after-applied');
-        return { kind: 'ready', applied: this.appliedThrough };
+        invariant(settlement.instance <= this.state_.appliedThrough, 'read-after-applied');
+        return { kind: 'ready', applied: this.state_.appliedThrough };
       case 'overloaded':
         return { kind: 'overloaded' };
       case 'not-leader':

@@ -12,8 +12,11 @@ export type {
   StateMachine,
 } from './api';
 export {
+  DEFAULT_LOG_LIMITS,
   DEFAULT_TIMES,
   lostLog,
+  type LogLimits,
+  type Rebuilt,
   ReplicaHost,
   type ReplicaHostOptions,
   type ReplicaHostPorts,

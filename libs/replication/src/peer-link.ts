@@ -69,6 +69,10 @@ export class PeerLinks {
     if (!known && this.self.nodeId < nodeId) this.dial(nodeId);
   }
 
+  address(nodeId: NodeId): string | undefined {
+    return this.addresses.get(nodeId);
+  }
+
   /** @returns false if the message was certainly not sent: the peer is not reachable, or its queue is full */
   send(nodeId: NodeId, message: PeerMessage): boolean {
     const open = this.open.get(nodeId);

@@ -37,16 +37,23 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   /**
    * @param prefix of every key this group keeps in the store
    * @param applied is told after each transaction, before any proposer hears of its result
+   * @param loaded is told when the state is another: what was derived from the one before is void
    */
   constructor(
     prefix: Buffer,
     private readonly applied: (applied: Applied, store: StoreReader) => void = () => undefined,
+    private readonly loaded: () => void = () => undefined,
   ) {
     this.keySpace = new KeySpace(prefix);
   }
 
   apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
     return this.run(transaction, decodeCommand(bytes));
+  }
+
+  load(prefix: Buffer): void {
+    this.keySpace.moveTo(prefix);
+    this.loaded();
   }
 
   committed(store: StoreReader): void {
