@@ -1,5 +1,6 @@
 import { isShardCount } from '@synod/consistent-hashing';
 import { PLANNER_DEFAULTS } from '@synod/coordination';
+import { DEFAULT_LOG_LIMITS } from '@synod/replication';
 import { formatAddress, parseAddress } from '@synod/rpc';
 import {
   addressSetting,
@@ -40,6 +41,16 @@ const settings = {
   initialCluster,
   peerListen: addressSetting('where the other members are served').default('127.0.0.1:2380'),
   peerAdvertise: addressSetting('what members are told of it; its address in --initial-cluster if absent').optional(),
+  snapshotCount: countSetting('log entries kept for members that lag; one further behind is sent a snapshot', {
+    min: 1,
+    max: 1_000_000,
+    default: DEFAULT_LOG_LIMITS.tailInstances,
+  }),
+  logSegmentBytes: countSetting('bytes of one file of the log; a few of them are kept', {
+    min: 1 << 16,
+    max: 1 << 30,
+    default: DEFAULT_LOG_LIMITS.segmentBytes,
+  }),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
     min: 1,
     // They are all placed in one transaction.

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
+import { DEFAULT_LOG_LIMITS } from '@synod/replication';
 import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
@@ -40,6 +41,8 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 
   // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
   const channels = new GrpcChannels();
+  // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
+  const bulkChannels = new GrpcChannels();
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
@@ -59,8 +62,14 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     ports,
     store,
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
+    bulkTransport: grpcTransport({ ...transport, channels: bulkChannels, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
+    logLimits: {
+      ...DEFAULT_LOG_LIMITS,
+      tailInstances: config.snapshotCount,
+      segmentBytes: config.logSegmentBytes,
+    },
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
@@ -92,6 +101,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await node.stop();
       await peerServer.stop({ drainMs: 0 });
       channels.close();
+      bulkChannels.close();
       await status.stop();
       await store.flush();
       await store.close();

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { Instance } from '@synod/paxos';
-import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
 import type { GroupId } from './api';
 
 /** First byte of the keys that belong to replication itself. Groups' own prefixes start above it. */
@@ -50,6 +51,19 @@ export function slotPrefix(prefix: Buffer, slot: Slot): Buffer {
 
 export function otherSlot(slot: Slot): Slot {
   return slot === 0 ? 1 : 0;
+}
+
+/** A digest of a group's state in one view of a store: the same wherever the same commands were applied. For checkers. */
+export function stateDigest(reader: StoreReader, group: GroupId, prefix: Buffer): string {
+  const start = slotPrefix(prefix, readGroupState(reader, group).slot);
+  const hash = createHash('sha256');
+  for (const { key: name, value } of reader.range({ start, end: prefixEnd(start) ?? Buffer.from([0xff]) })) {
+    hash
+      .update(`${name.length - start.length},${value.length}:`)
+      .update(name.subarray(start.length))
+      .update(value);
+  }
+  return hash.digest('hex');
 }
 
 function key(group: GroupId): Buffer {

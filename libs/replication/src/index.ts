@@ -23,5 +23,6 @@ export {
   type ReplicationObserver,
   type ReplicationTimes,
 } from './replica-host';
+export { stateDigest } from './group-states';
 export type { Identity } from './peer-link';
 export { peerProtocol } from './peer-codec';

@@ -28,7 +28,6 @@ export class ReplicaWatcher implements ReplicationObserver {
   private readonly words = new Map<string, Vouched>();
   private readonly leaders = new Map<string, string>();
   leaderChanges = 0;
-  installs = 0;
 
   vouched(group: string, from: Member, { message }: Envelope): void {
     const words = this.wordsOf(group, from);
@@ -85,8 +84,9 @@ export class ReplicaWatcher implements ReplicationObserver {
     }
   }
 
-  installed(): void {
-    this.installs++;
+  installed(group: string, by: Member, appliedThrough: number): void {
+    const known = this.canonical.has(`${group}/${appliedThrough}`);
+    invariant(known, 'snapshot-is-of-its-index', () => `${group} on ${by.nodeId}: nobody applied ${appliedThrough}`);
   }
 
   private wordsOf(group: string, { replicaId }: Member): Vouched {
