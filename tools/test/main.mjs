@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // What `npm test` runs, in a fresh clone and in continuous integration alike: style, types, contracts, unit tests, the simulation,
 // its mutants, and the end-to-end tests. Ends with one line, `N passed, N failed`; what could not run is named before it.
-//   npm test [-- STAGE …]     stages: lint typecheck contracts unit simulation mutants e2e
+//   npm test [-- STAGE …]     stages: lint format typecheck contracts unit simulation mutants e2e
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

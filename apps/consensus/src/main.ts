@@ -1,15 +1,16 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { DEFAULT_LOG_LIMITS } from '@synod/replication';
-import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
+import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { openStore } from '@synod/storage-engine';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
+import type { Listener } from './listeners';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
+import { etcdPages } from './served-pages';
 import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
@@ -24,6 +25,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const config = readConfig({ argv: process.argv.slice(2), env: process.env });
   const identity = { service: SERVICE, node: config.nodeId };
   const log = new ServiceLog(identity, config.logLevel);
+  const { clients, peers } = config;
+  const clientTls = openTls(clients.tls, log);
+  const peerTls = openTls(peers.tls, log);
+  for (const warning of config.warnings) log.warn(warning);
   const metrics = new Metrics(identity);
   const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
   const ports = {
@@ -40,17 +45,23 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   };
 
   // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
-  const channels = new GrpcChannels();
+  const [peer] = peers.advertised;
+  const towardsPeers = peer?.scheme === 'https' && peerTls ? { material: peerTls } : undefined;
+  const channels = new GrpcChannels({}, towardsPeers);
   // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
-  const bulkChannels = new GrpcChannels();
+  const bulkChannels = new GrpcChannels({}, towardsPeers);
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';
-  const status = new StatusServer(metrics, () => obstacle());
-  await status.listen(config.httpListen);
-  await peerServer.listen(config.peerListen);
+  const status = new StatusServer(
+    metrics,
+    () => obstacle(),
+    etcdPages(() => obstacle()),
+  );
+  for (const { address, tls } of config.http) await status.listen(address, tls ? clientTls : undefined);
+  for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
   const store = await openStore({ folder: path.join(data.folder, 'store') });
 
   const node = await ConsensusNode.start({
@@ -58,18 +69,22 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     incarnation: data.version.incarnation,
     joined: data.version.clusterId !== undefined,
     founders: config.founders,
-    advertised: { address: config.advertise, httpAddress: config.httpListen },
+    token: config.initialClusterToken,
+    peerScheme: peer?.scheme ?? 'http',
+    advertised: {
+      address: clients.advertised[0]?.address ?? '',
+      clientUrls: clients.advertised.map(formatUrl),
+      httpAddress: config.http[0]?.address ?? '',
+    },
+    times: config.times,
+    limits: config.limits,
     ports,
     store,
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
     bulkTransport: grpcTransport({ ...transport, channels: bulkChannels, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
-    logLimits: {
-      ...DEFAULT_LOG_LIMITS,
-      tailInstances: config.snapshotCount,
-      segmentBytes: config.logSegmentBytes,
-    },
+    logLimits: config.logLimits,
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
@@ -79,16 +94,22 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   exposeNode(metrics, node, storeBytes);
   addEtcdServices(clientServer, node, storeBytes);
   clientServer.health.set(false);
-  await clientServer.listen(config.listen);
-  log.info('listening', { clients: config.listen, peers: config.peerListen, http: config.httpListen });
+  for (const { address, tls } of clients.listeners) await clientServer.listen(address, tls ? clientTls : undefined);
+  log.info('listening', {
+    clients: listed(clients.listeners),
+    peers: listed(peers.listeners),
+    http: listed(config.http),
+  });
   const probe = new QuorumProbe(
     ports,
     () => node.host.readBarrier(),
     (serving) => {
       clientServer.health.set(serving);
-      if (serving) log.info('ready', { cluster: node.founding.clusterId, clients: config.advertise });
+      if (serving)
+        log.info('ready', { cluster: node.founding.clusterId, clients: clients.advertised.map(formatUrl).join() });
       else log.warn('not ready: no majority of members answers');
     },
+    config.times.electionTimeoutUs,
   );
   obstacle = () => (probe.serving ? undefined : 'no majority of members answers');
   probe.start();
@@ -102,12 +123,17 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await peerServer.stop({ drainMs: 0 });
       channels.close();
       bulkChannels.close();
+      for (const material of [clientTls, peerTls]) material?.close();
       await status.stop();
       await store.flush();
       await store.close();
       await data.release();
     },
   };
+}
+
+function listed(listeners: readonly Listener[]): string {
+  return listeners.map(({ address, tls }) => formatUrl({ scheme: tls ? 'https' : 'http', address })).join();
 }
 
 void runService(start);

@@ -1,3 +1,4 @@
+import protobuf from 'protobufjs';
 import type { MessageTypes } from './gen/types';
 import loaderOptions from './loader-options.json';
 import { messageType } from './schema';
@@ -40,11 +41,26 @@ export function messageCodec<Name extends keyof MessageTypes>(
 
 function createCodec(name: string): MessageCodec<unknown, unknown> {
   const type = messageType(name);
+  // The writer takes our objects as they are, but for the names of enums: only these are worth a converted copy of the whole message.
+  const ready = namesEnum(type, new Set())
+    ? (message: unknown) => type.fromObject(message as Record<string, unknown>)
+    : (message: unknown) => message as protobuf.Message;
   return {
-    encode: (message) => type.encode(type.fromObject(message as Record<string, unknown>)).finish() as Buffer,
+    encode: (message) => type.encode(ready(message)).finish() as Buffer,
     // From a Buffer protobufjs reads Buffers; from a plain Uint8Array it would read plain ones, which print and compare otherwise.
     decode: (bytes) => type.toObject(type.decode(asBuffer(bytes)), CONVERSION),
   };
+}
+
+/** Whether a message of the type can hold an enum, at any depth. */
+function namesEnum(type: protobuf.Type, seen: Set<protobuf.Type>): boolean {
+  if (seen.has(type)) return false;
+  seen.add(type);
+  return type.fieldsArray.some((field) => {
+    const { resolvedType } = field.resolve();
+    if (resolvedType === null) return false;
+    return resolvedType instanceof protobuf.Enum || namesEnum(resolvedType, seen);
+  });
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

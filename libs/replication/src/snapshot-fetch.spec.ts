@@ -44,7 +44,9 @@ class Bench {
     } as unknown as Transport;
     const store = {
       transaction: (work: (transaction: StoreTransaction) => void) =>
-        work({ put: (key: Uint8Array) => void this.written.push(Buffer.from(key).toString()) } as StoreTransaction),
+        work({
+          put: (key: Uint8Array) => void this.written.push(Buffer.from(key).toString()),
+        } as unknown as StoreTransaction),
       flush: () => new Promise<void>((resolve) => (this.flushed = resolve)),
     } as unknown as Store;
     const after = (_us: number, run: () => void): (() => void) => {

@@ -12,7 +12,10 @@ export interface ServerCall {
 /** What a handler knows of the call that it serves, apart from the request. */
 export class CallContext {
   private readonly deadlineAtMs: number;
-  private readonly controller = new AbortController();
+  private aborted_ = false;
+  private reason: Error | undefined;
+  /** Made when it is asked for: most calls are over before anybody does. */
+  private controller: AbortController | undefined;
 
   constructor(
     private readonly call: ServerCall,
@@ -24,7 +27,8 @@ export class CallContext {
   ) {
     const asked = call.getDeadline();
     this.deadlineAtMs = Math.min(asked instanceof Date ? asked.getTime() : asked, Date.now() + deadlineMsMax);
-    call.once('cancelled', () => this.abort(new Error('the client is gone or its deadline has passed')));
+    // Also at the end of every call, whatever came of it.
+    call.once('cancelled', () => this.abort());
   }
 
   /** Address of the client. */
@@ -34,11 +38,15 @@ export class CallContext {
 
   /** Nobody waits for the answer any more. */
   get aborted(): boolean {
-    return this.controller.signal.aborted;
+    return this.aborted_;
   }
 
   /** Aborts when nobody waits for the answer any more: the client is gone, the deadline has passed, the server stops. */
   get signal(): AbortSignal {
+    if (this.controller === undefined) {
+      this.controller = new AbortController();
+      if (this.aborted_) this.controller.abort(this.reason ?? gone());
+    }
     return this.controller.signal;
   }
 
@@ -53,8 +61,18 @@ export class CallContext {
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** For the server that runs the call; handlers throw instead. */
-  abort(reason: Error): void {
-    this.controller.abort(reason);
+  /**
+   * For the server that runs the call; handlers throw instead.
+   * @param reason by default that the client went, or its time
+   */
+  abort(reason?: Error): void {
+    if (this.aborted_) return;
+    this.aborted_ = true;
+    this.reason = reason;
+    this.controller?.abort(reason ?? gone());
   }
+}
+
+function gone(): Error {
+  return new Error('the client is gone or its deadline has passed');
 }

@@ -97,27 +97,33 @@ export class CallGate {
   }
 
   /** The call stays counted until its work is over, even when its deadline was answered before: the bound is on work. */
-  private async runUnary<T>(
+  private runUnary<T>(
     context: CallContext,
     { deadlineMsMax }: CallPolicy,
     work: (context: CallContext) => Promise<T>,
   ): Promise<T> {
     this.inflight++;
-    const working = work(context).finally(() => {
-      this.inflight--;
-      if (this.inflight === 0) this.whenIdle?.();
+    return new Promise<T>((resolve, reject) => {
+      const timer =
+        deadlineMsMax === Infinity
+          ? undefined
+          : setTimeout(() => reject(late(context, deadlineMsMax)), deadlineMsMax).unref();
+      const over = (): void => {
+        clearTimeout(timer);
+        this.inflight--;
+        if (this.inflight === 0) this.whenIdle?.();
+      };
+      work(context).then(
+        (value) => {
+          over();
+          resolve(value);
+        },
+        (error: unknown) => {
+          over();
+          reject(error as Error);
+        },
+      );
     });
-    if (deadlineMsMax === Infinity) return working;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const details = `not done within ${deadlineMsMax} ms; whether it took effect is not known`;
-        const error = new StatusError(status.DEADLINE_EXCEEDED, details);
-        context.abort(error);
-        reject(error);
-      }, deadlineMsMax).unref();
-    });
-    return Promise.race([working, late]).finally(() => clearTimeout(timer));
   }
 
   private async runStream<T>(context: CallContext, work: (context: CallContext) => Promise<T>): Promise<T> {
@@ -146,6 +152,14 @@ export class CallGate {
     }
     return { kind: 'failed', status: failure };
   }
+}
+
+/** Ends a call that outlived its bound. */
+function late(context: CallContext, deadlineMsMax: number): StatusError {
+  const details = `not done within ${deadlineMsMax} ms; whether it took effect is not known`;
+  const error = new StatusError(status.DEADLINE_EXCEEDED, details);
+  context.abort(error);
+  return error;
 }
 
 function stopping(): SynodError {

@@ -30,6 +30,15 @@ it('gives a folder again once it is released, and creates one that is missing', 
   await Promise.all([other.release(), lock.release()]);
 });
 
+it('names a folder that cannot be one', async () => {
+  const file = join(folder, 'a-file');
+  await writeFile(file, '');
+  await expect(lockFolder(file)).rejects.toMatchObject({
+    kind: 'failed-precondition',
+    message: expect.stringContaining(`the folder ${file} cannot be made`) as string,
+  });
+});
+
 it('takes over from a holder that is gone, even if its pid lives again', async () => {
   await writeFile(join(folder, 'synod.lock'), `${process.ppid} 12345\n`);
   const lock = await lockFolder(folder);

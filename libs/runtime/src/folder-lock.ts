@@ -17,10 +17,15 @@ export interface FolderLock {
  * namespace, named after the folder's inode, which it frees when its process ends. The file then tells people who it is, and keeps
  * out a process of another network namespace.
  * @param name of the lock file, for folders that several programs share by agreement
- * @throws {SynodError} `failed-precondition`, naming the pid, if a living process holds it
+ * @throws {SynodError} `failed-precondition`, naming the pid if a living process holds it, or the folder if it is none
  */
 export async function lockFolder(folder: string, name = 'synod.lock'): Promise<FolderLock> {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true }).catch((error: Error) => {
+    throw new SynodError(
+      'failed-precondition',
+      `the folder ${folder} cannot be made: ${error.message}; use another one`,
+    );
+  });
   const file = path.join(folder, name);
   const socket = process.platform === 'linux' ? await bindAbstract(folder, name) : undefined;
   const holder = await readHolder(file);

@@ -2,7 +2,7 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
-import { echoProtocol } from './rpc/echo-protocol';
+import { echoProtocol, SINGLE_MESSAGES } from './rpc/echo-protocol';
 
 /** The answering side of the `rpc` area: our kit and a bare HTTP/2 server, each sending back what it gets. Tells its parent the ports. */
 async function main(): Promise<void> {
@@ -15,6 +15,10 @@ async function main(): Promise<void> {
     receive: (message) => void connection.send(message),
     closed: () => undefined,
   }));
+  grpc.addStream(SINGLE_MESSAGES, (call) => {
+    call.on('data', (message: Buffer) => void call.write(message));
+    return new Promise((resolve) => call.on('end', resolve));
+  });
   const { port: grpcPort } = await grpc.listen('127.0.0.1:0');
 
   const http2 = createServer();

@@ -1,7 +1,11 @@
+import { consensusArea } from './consensus/area';
 import { rpcArea } from './rpc/area';
 
 /** Areas by name: each starts what it needs, times the contenders in turns in one run, and returns a table. */
-const AREAS: Readonly<Record<string, (say: (text: string) => void) => Promise<string>>> = { rpc: rpcArea };
+const AREAS: Readonly<Record<string, (say: (text: string) => void) => Promise<string>>> = {
+  rpc: rpcArea,
+  consensus: consensusArea,
+};
 
 async function main(): Promise<void> {
   const [name = ''] = process.argv.slice(2);
@@ -15,4 +19,7 @@ async function main(): Promise<void> {
   process.exit(0);
 }
 
-void main();
+main().catch((error: unknown) => {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

@@ -55,9 +55,13 @@ export function ratioTable(figures: readonly Figures[]): string {
     p50Ms.toFixed(2),
     p99Ms.toFixed(2),
   ]);
-  const all = [['', 'per second', 'ratio', 'p50 ms', 'p99 ms'], ...rows];
-  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all
+  return table([['', 'per second', 'ratio', 'p50 ms', 'p99 ms'], ...rows]);
+}
+
+/** Rows of cells as aligned text: names to the left, figures to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
     .map((row) =>
       row
         .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))

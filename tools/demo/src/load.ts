@@ -1,10 +1,14 @@
 import { VALUE_BYTES_MAX, type SynodClient } from '@synod/client';
+import { SynodError, type ErrorKind } from '@synod/runtime';
 import { cutAtLineEnds, readCorpus } from './corpus';
 import { Latencies, rounded, type Report } from './report';
 import type { Document } from './sequential-reference';
 
 const AT_ONCE = 32;
 const PREFIX = 'doc/';
+/** What a busy machine does to a write. */
+const PASSING: readonly ErrorKind[] = ['outcome-unknown', 'unavailable', 'overloaded'];
+const TRIES_MAX = 5;
 
 /** Puts every file into the store, then reads all of them back from one snapshot. @returns what the store should hold */
 export async function loadText(
@@ -30,7 +34,7 @@ export async function loadText(
     Array.from({ length: AT_ONCE }, async () => {
       for (let document = stored[next++]; document !== undefined; document = stored[next++]) {
         const { name, bytes } = document;
-        await latencies.time(() => client.kv.put(name, bytes));
+        await latencies.time(() => write(client, name, bytes));
         if (++done % 500 === 0) report.say(`  ${done} of ${stored.length} documents`);
       }
     }),
@@ -54,4 +58,17 @@ export async function loadText(
     stored,
     figures: { documents: stored.length, megabytes: rounded(megabytes), ...latencies.figures(seconds) },
   };
+}
+
+/** Writes until the answer is a yes. Doing it again is harmless: nobody else writes the key, and the value is the same. */
+async function write(client: SynodClient, name: string, bytes: Buffer): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await client.kv.put(name, bytes);
+      return;
+    } catch (error) {
+      const passing = error instanceof SynodError && PASSING.includes(error.kind);
+      if (!passing || tries === TRIES_MAX) throw error;
+    }
+  }
 }

@@ -8,6 +8,8 @@ import { rounded, type Report } from './report';
 import { difference, reference, type Document, type Reference } from './sequential-reference';
 
 const SPLIT_BYTES = 64 << 10;
+/** Fewer maps would be over before a worker that holds a finished output can be found and killed: little input is cut finer. */
+const MAPS_MIN = 60;
 const REDUCERS = 4;
 /** Share of the maps that are done when a worker is killed. */
 const WORKER_DIES = 0.3;
@@ -24,6 +26,8 @@ export async function showMapReduce(
     { name: 'files', input: corpus.folder, expected: reference(documents) },
     { name: 'store', input: 'store:doc/', expected: reference(corpus.stored) },
   ];
+  const bytes = documents.reduce((sum, document) => sum + document.bytes.length, 0);
+  const splitBytes = Math.max(1, Math.min(SPLIT_BYTES, Math.ceil(bytes / MAPS_MIN)));
   let killed = false;
   let seconds = 0;
   let maps = 0;
@@ -31,7 +35,7 @@ export async function showMapReduce(
     for (const program of ['wordcount', 'index'] as const) {
       const output = path.join(cluster.folder, `${program}-${name}`);
       const startedAt = performance.now();
-      const request = { program, input, output, reducers: REDUCERS, splitBytes: SPLIT_BYTES };
+      const request = { program, input, output, reducers: REDUCERS, splitBytes };
       const job = killed ? await run(report, cluster, request) : await runKillingAWorker(report, cluster, request);
       killed = true;
       seconds += (performance.now() - startedAt) / 1000;

@@ -28,14 +28,17 @@ interface Options {
 async function main(): Promise<void> {
   const program = new Command('sim')
     .description('Whole clusters on virtual time, each from one seed, under faults.')
-    .option('--seeds <count>', 'how many seeds to run', whole, 200)
+    .option('--seeds <count>', 'how many seeds to run', positive, 200)
     .option('--first <seed>', 'the first of them', whole, 1)
     .option('--seed <seed>', 'run this seed alone and print the digest of its trace', whole)
     .option('--trace', 'with --seed: print every line of the trace')
     .option('--mutants', 'plant each known bug in turn and see it caught')
     .option('--recorded', 'with --mutants: only on the seed recorded for each, which the unpatched build must pass')
     .option('--counts', 'end with one line, "N passed, N failed"')
+    // Commander would end with 1, which means here that a seed failed.
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .parse();
+  process.stdout.on('error', endOfOutput);
   const options = program.opts<Options>();
   if (options.seed !== undefined) return one(options.seed, options);
   const { passed, failed } = options.mutants === true ? await mutants(options) : await campaign(options);
@@ -103,6 +106,18 @@ function whole(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a whole number');
   return value;
+}
+
+/** No seeds at all would be clean. */
+function positive(text: string): number {
+  if (whole(text) === 0) throw new InvalidArgumentError('a whole number from 1 on');
+  return whole(text);
+}
+
+/** A reader such as `head` that has had enough of a trace is no failure. */
+function endOfOutput(error: NodeJS.ErrnoException): never {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
 }
 
 void main();

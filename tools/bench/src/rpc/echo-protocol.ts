@@ -20,3 +20,6 @@ export const echoProtocol: Protocol<Buffer, Buffer> = {
   up: fixedSize,
   down: fixedSize,
 };
+
+/** The method that sends back each gRPC message by itself. */
+export const SINGLE_MESSAGES = '/synod.bench.Echo/Single';
