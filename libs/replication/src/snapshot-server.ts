@@ -18,6 +18,8 @@ import type { SnapshotDescriptor, SnapshotRequest, SnapshotResponse } from './sn
 const VIEWS_MAX = 4;
 /** A view that nobody asks for is given up: its receiver begins anew. Well above what a broken connection takes to come back. */
 const IDLE_US = 30_000_000;
+/** One whose last chunk has left, should that have to be sent again. */
+const DONE_US = 2_000_000;
 
 /** What the server must know of a group on this node. */
 export interface ServedGroup {
@@ -64,9 +66,8 @@ export class SnapshotServer {
     if (typeof served === 'string') return { kind: 'refused', reason: served };
     if (served?.group !== request.group) return { kind: 'refused', reason: 'the snapshot is no longer kept' };
     const { view, prefix, snapshot } = served;
-    this.keep(served);
     const chunk = readChunk(view, prefix, snapshot, request.after);
-    // The last chunk may be lost: the view goes by its time.
+    this.keep(served, chunk.last ? DONE_US : IDLE_US);
     return chunk;
   }
 
@@ -91,9 +92,9 @@ export class SnapshotServer {
     return served;
   }
 
-  private keep(served: Served): void {
+  private keep(served: Served, us: number): void {
     served.expire();
-    served.expire = this.ports.timers.after(IDLE_US, () => this.release(served.snapshot.snapshotId));
+    served.expire = this.ports.timers.after(us, () => this.release(served.snapshot.snapshotId));
   }
 
   private release(id: string): void {

@@ -87,6 +87,12 @@ describe('A node that was away for longer than the others remember', () => {
     return on;
   }
 
+  /** Runs until a word of the snapshot is in the idle slot of n3; not so if the node is quicker. */
+  function arrives(on: WordCluster, word: number): Promise<boolean> {
+    const key = Buffer.from([0xfe, 1, 0, ...Buffer.from('word'), 0, 0, 0, word]);
+    return on.world.run(() => on.nodes[2]?.host?.store.get(key) !== undefined, 20 * SECOND_US);
+  }
+
   it.each([false, true])('goes on from the state of a peer (over protobuf: %s)', async (codec) => {
     const on = await behind(21, codec);
     on.nodes[2]?.start();
@@ -101,16 +107,21 @@ describe('A node that was away for longer than the others remember', () => {
     expect(await on.write(0, 'last')).toBe(words + 1);
   });
 
-  it.each([31, 32, 33, 34, 35, 36, 37, 38])(
+  it.each([31, 32, 33, 34, 35, 36])(
     'never takes half a snapshot for a state, wherever it loses power (seed %i)',
     async (seed) => {
       const on = await behind(seed);
       const node = on.nodes[2];
-      for (let crash = 0; crash < 6; crash++) {
+      for (let crash = 0; crash < 4; crash++) {
         node?.start();
-        await on.world.run(on.world.now + ((seed * 7_919 + crash * 104_729) % 700_000));
+        expect(await arrives(on, 1 + ((seed + crash * 11) % 33))).toBe(true);
         node?.kill('power');
       }
+      // Around the step that makes it the state.
+      node?.start();
+      await arrives(on, 33);
+      await on.world.run(on.world.now + (seed - 30) * 400);
+      node?.kill('power');
       node?.start();
       expect(await on.world.run(() => on.agrees(0), 60 * SECOND_US)).toBe(true);
       await on.write(0, 'after');
@@ -123,11 +134,7 @@ describe('A node that was away for longer than the others remember', () => {
     on.nodes[2]?.start();
     const direction = { from: 'n3', to: 'n1' };
     const others = { from: 'n3', to: 'n2' };
-    await on.world.run(
-      () =>
-        (on.nodes[2]?.host?.store.get(Buffer.from([0xfe, 1, 0, ...Buffer.from('word'), 0, 0, 0, 9])) ?? undefined) !==
-        undefined,
-    );
+    expect(await arrives(on, 9)).toBe(true);
     on.world.network.cut([direction, others]);
     await on.world.run(on.world.now + 6 * SECOND_US);
     on.world.network.uncut([direction, others]);
