@@ -234,6 +234,16 @@ describe('Replica', () => {
     expect(() => replica.restored(4)).toThrow('truncated-is-applied');
   });
 
+  // The store may fall back to before the snapshot: then the votes below it count again, and only the old records have them.
+  it('does not let its old records go for what it forgot because of a snapshot', () => {
+    const replica = new Replica({ self: 1, members: [1, 2, 3] });
+    replica.restore({ kind: 'voted', instance: 2, ballot: ballot('1.2'), value: value('x') });
+    replica.restored(0);
+    replica.step({ kind: 'snapshot-installed', through: 5 });
+    expect(() => replica.recordsAbove(0)).toThrow('forgotten-is-not-said-again');
+    expect(replica.recordsAbove(5)).toEqual([]);
+  });
+
   it('needs no log of what its store got by snapshot', () => {
     const replica = new Replica({ self: 1, members: [1, 2, 3] });
     replica.restored(7, 7);

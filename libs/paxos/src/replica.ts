@@ -78,8 +78,13 @@ export class Replica {
     return [...this.acceptor.hardState(), { kind: 'truncated', through }];
   }
 
-  /** Says again all votes and learned values above an instance; behind `hardState`, if part of their records are to be cut off. */
+  /**
+   * Says again all votes and learned values above an instance; behind `hardState`, if part of their records are to be cut off.
+   * @param above at or above `truncatedThrough`: what was forgotten here because of a snapshot that the store does not hold for good yet
+   * is still needed, and only the old records have it
+   */
   recordsAbove(above: Instance): ReplicaRecord[] {
+    invariant(above >= this.truncatedThrough, 'forgotten-is-not-said-again', () => `${above}`);
     return [...this.acceptor.votesAbove(above), ...this.learner.learnedAbove(above)];
   }
 

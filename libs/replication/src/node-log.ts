@@ -19,7 +19,7 @@ export interface LoggedRecord {
 /** What must be known of a group before its old records may go. */
 export interface LoggedGroup {
   readonly founding: Founding;
-  readonly replica: Pick<Replica, 'hardState' | 'recordsAbove'>;
+  readonly replica: Pick<Replica, 'hardState' | 'recordsAbove' | 'truncatedThrough'>;
   /** The store holds every instance up to here for good. */
   readonly flushedThrough: Instance;
 }
@@ -96,6 +96,8 @@ export class NodeLog {
       const through = Math.max(this.index.startOf(id), Math.min(highest, flushedThrough));
       for (const record of replica.hardState(through)) again.push({ group: id, record });
       if (highest <= flushedThrough) continue;
+      // By a snapshot that is not flushed yet: a crash may undo it, and what was forgotten for it is in the old records alone.
+      if (replica.truncatedThrough > flushedThrough) return undefined;
       for (const record of replica.recordsAbove(flushedThrough)) {
         again.push({ group: id, record });
         if ('value' in record) for (const command of record.value) bytes += command.length;

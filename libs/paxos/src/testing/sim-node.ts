@@ -90,7 +90,8 @@ export class SimNode {
   /** Says again what the log must hold, and cuts everything before off once that is durable. */
   cutLog(): void {
     const through = this.boundaries[0]?.applied ?? 0;
-    if (this.replica === undefined || through === 0) return;
+    // A snapshot that is not flushed yet may be undone by a crash: the votes below it are in the old log alone.
+    if (this.replica === undefined || through === 0 || this.replica.truncatedThrough > through) return;
     const records = [...this.replica.hardState(through), ...this.replica.recordsAbove(through)];
     this.unsynced.push({ records, send: [], cuts: true });
   }
