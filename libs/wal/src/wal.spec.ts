@@ -269,6 +269,16 @@ describe('Segments that are not all there', () => {
     });
   });
 
+  it('deletes what is given up although nothing more is appended', async () => {
+    const disk = new FaultyDisk();
+    const { wal } = await reopen(disk, { segmentBytes: 100 });
+    for (const text of ['a', 'b', 'c']) await wal.append([record(text.repeat(80))]);
+    wal.giveUpBefore(3);
+    await wal.close();
+    expect(disk.names()).toEqual(['wal/000000000003.wal', 'wal/000000000004.wal']);
+    expect((await reopen(disk)).replayed).toHaveLength(1);
+  });
+
   it('says in which segment a record is, when it is appended and when it is replayed', async () => {
     const disk = new FaultyDisk();
     const { wal } = await reopen(disk, { segmentBytes: 100 });

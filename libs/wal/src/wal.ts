@@ -102,10 +102,11 @@ export class Wal {
 
   /**
    * Gives up the segments before `oldest`: the caller has made sure that no replay needs a record of them, with whatever it appended for
-   * that durable. They are deleted once the next segment, whose header says so, is durable.
+   * that durable. They are deleted once another segment, whose header says so, is durable: the next one, begun as soon as nobody waits.
    */
   giveUpBefore(oldest: number): void {
     this.oldest = Math.max(this.oldest, Math.min(oldest, this.segment));
+    if (this.closing === undefined && this.failure === undefined) this.drained ??= this.drain();
   }
 
   /** Bytes taken in and not yet durable. The log itself sets no bound: its host stops taking work above one. */
@@ -141,15 +142,20 @@ export class Wal {
     return this.closing;
   }
 
-  /** Writes batch after batch until nothing is left to write. */
+  /** Writes batch after batch until nothing is left to write, nor to be deleted: an idle log shrinks too. */
   private async drain(): Promise<void> {
     for (;;) {
       // The rest of this turn, and whoever was waiting for the batch before, may still add to this one.
       await Promise.resolve();
-      if (this.filling.batch.isEmpty || this.failure !== undefined) break;
-      [this.filling, this.writing] = [this.writing, this.filling];
-      this.filling.durable = deferred<number>();
+      const idle = this.filling.batch.isEmpty;
+      if (this.failure !== undefined || (idle && this.oldest === this.deletedBefore)) break;
       try {
+        if (idle) {
+          await this.beginSegment();
+          continue;
+        }
+        [this.filling, this.writing] = [this.writing, this.filling];
+        this.filling.durable = deferred<number>();
         await this.writeAndSync(this.writing.batch);
       } catch (cause) {
         this.fail(cause);

@@ -136,7 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const snapshot = { snapshotId, appliedThrough, members: group.members };',
     replace: 'const snapshot = { snapshotId, appliedThrough: appliedThrough + 1, members: group.members };',
     killedBy: ['replicas-agree', 'snapshot-is-of-its-index', ...HISTORIES],
-    seed: 10,
+    seed: 7,
   },
   {
     name: 'truncation-past-the-flushed-index',
@@ -146,15 +146,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'await Promise.resolve();\n    if (this.stopped) return;',
     killedBy: ['truncated-is-applied', 'applied-is-logged'],
     seed: 8,
-  },
-  {
-    name: 'open-votes-cut-off-with-the-log',
-    breaks: 'A vote that the store does not hold the outcome of is said again before its part of the log goes.',
-    file: 'libs/replication/src/node-log.ts',
-    find: 'replica.recordsAbove(flushedThrough)',
-    replace: 'replica.recordsAbove(Infinity)',
-    killedBy: ['acked-is-durable', 'applied-is-logged', 'one-command-per-instance'],
-    seed: 1,
   },
   {
     name: 'reduce-before-all-maps',
