@@ -123,16 +123,16 @@ describe("etcd's own flags", () => {
   it('that do not act yet are passed on, and said', () => {
     const config = read([
       ...['--quota-backend-bytes=8589934592', '--auto-compaction-retention', '1h30m'],
-      ...['--auth-token', 'jwt,sign-method=RS256,pub-key=a.pub', '--strict-reconfig-check=false'],
+      ...['--auth-token', 'simple', '--strict-reconfig-check=false'],
     ]);
     expect(config).toMatchObject({
       quotaBackendBytes: 8_589_934_592,
       retention: { mode: 'periodic', periodUs: 5_400_000_000 },
-      authToken: 'jwt,sign-method=RS256,pub-key=a.pub',
+      authToken: { kind: 'simple' },
       strictReconfigCheck: false,
     });
     expect(config.warnings).toEqual(
-      ['quota-backend-bytes', 'auto-compaction-retention', 'auth-token', 'strict-reconfig-check'].map(
+      ['quota-backend-bytes', 'auto-compaction-retention', 'strict-reconfig-check'].map(
         (name) => `--${name} has no effect in this release`,
       ),
     );

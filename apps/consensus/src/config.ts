@@ -2,6 +2,7 @@ import { isShardCount } from '@synod/consistent-hashing';
 import { DEFAULT_LOG_LIMITS, DEFAULT_TIMES, type LogLimits, type ReplicationTimes } from '@synod/replication';
 import { formatAddress, formatUrl, parseAddress, type Endpoint, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { readSettings, unknownVariables, UsageError, type ConfigSources, type ReadSettings } from '@synod/service-kit';
+import { readTokenOptions, type TokenOptions } from './auth/token-options';
 import type { Founder } from './founding';
 import { isWildcard, listenersOf, type Listener } from './listeners';
 import { readRetention, type Retention } from './retention';
@@ -53,7 +54,7 @@ export function readConfig(sources: ConfigSources) {
     logLimits: logLimitsOf(read),
     quotaBackendBytes: values.quotaBackendBytes,
     retention: retentionOf(read),
-    authToken: values.authToken,
+    authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
     shards: values.shards,
     foundingStorageNodes: values.foundingStorageNodes,
@@ -72,12 +73,19 @@ function withoutEffect({ values, sources }: Read): string[] {
   const given = {
     quotaBackendBytes: values.quotaBackendBytes > 0,
     autoCompactionRetention: retentionOf({ values, sources }) !== undefined,
-    authToken: values.authToken !== 'simple',
     strictReconfigCheck: !values.strictReconfigCheck,
   };
   return Object.entries(given)
     .filter(([, wanted]) => wanted)
     .map(([name]) => `${sources[name as keyof typeof given] ?? name} has no effect in this release`);
+}
+
+function tokensOf({ values, sources }: Read): TokenOptions {
+  try {
+    return readTokenOptions(values.authToken);
+  } catch (error) {
+    throw new UsageError(`${sources.authToken ?? '--auth-token'}: ${(error as Error).message}`);
+  }
 }
 
 function retentionOf({ values, sources }: Read): Retention | undefined {

@@ -26,6 +26,7 @@ import {
   type Timers,
   type Transport,
 } from '@synod/runtime';
+import type { TokenProvider } from './auth/token-provider';
 import { CoordinationHost } from './coordination-host';
 import { FoundingRound, type Founder } from './founding';
 import { CONSENSUS_GROUP } from './founding-protocol';
@@ -69,6 +70,8 @@ export interface ConsensusNodeOptions {
     readonly probes: Probes;
   };
   readonly store: Store;
+  /** How clients prove who they are once users are checked; by tokens in the log if absent. */
+  readonly tokens?: TokenProvider;
   /** Between the members. */
   readonly peerTransport: Transport;
   /** Between the members too, for snapshots: with connections of its own. `peerTransport` if absent. */
@@ -150,6 +153,7 @@ export class ConsensusNode {
       store,
       ports,
       link: links,
+      ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>

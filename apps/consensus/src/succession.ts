@@ -1,6 +1,6 @@
+import type { Caller } from './auth/caller';
 import type { CoordinationHost } from './coordination-host';
 import { putRequest, rangeRequest, type KeyValue, type LeaseId, type Revision } from './state/requests';
-import type { Identity } from './state/request-check';
 import { prefixRangeEnd, spanOf, type Span } from './state/span';
 
 const POINT = Buffer.alloc(0);
@@ -32,7 +32,8 @@ export class Succession {
     private readonly host: CoordinationHost,
     /** With its closing slash. */
     private readonly prefix: Buffer,
-    private readonly identity: Identity,
+    /** With whose rights. */
+    private readonly caller: Caller,
   ) {}
 
   /** Takes a place for a lease, or finds the one it has. */
@@ -45,7 +46,7 @@ export class Succession {
         success: [putRequest(key, value, { lease })],
         failure: [rangeRequest(key, POINT)],
       },
-      this.identity,
+      this.caller,
     );
     const response = result.responses[0];
     const present = response?.kind === 'range' ? response.entries[0] : undefined;
@@ -65,7 +66,7 @@ export class Succession {
       await this.changed(ahead.entry.key, ahead.revision + 1n, signal, (type) => type === 'delete');
     }
     // The lease may have ended meanwhile: an owner that is none would never be waited for.
-    const own = await this.host.range(rangeRequest(place.key, POINT));
+    const own = await this.host.range(rangeRequest(place.key, POINT), false, this.caller);
     if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
     return own.revision;
   }
@@ -74,6 +75,8 @@ export class Succession {
   async owner(): Promise<{ readonly entry: KeyValue | undefined; readonly revision: Revision }> {
     const result = await this.host.range(
       rangeRequest(this.prefix, prefixRangeEnd(this.prefix), { sortTarget: 'create', sortOrder: 'ascend', limit: 1n }),
+      false,
+      this.caller,
     );
     return { entry: result.entries[0], revision: result.revision };
   }
@@ -129,6 +132,8 @@ export class Succession {
         limit: 1n,
         maxCreateRevision: place.createRevision - 1n,
       }),
+      false,
+      this.caller,
     );
     return { entry: result.entries[0], revision: result.revision };
   }

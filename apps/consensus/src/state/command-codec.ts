@@ -1,4 +1,13 @@
 import { SynodError } from '@synod/runtime';
+import {
+  AUTH_KIND,
+  authKindOf,
+  readAuthCommand,
+  readAuthority,
+  writeAuthCommand,
+  writeAuthority,
+} from './auth/auth-codec';
+import { NOBODY, type Authority } from './auth/authority';
 import { ByteReader, ByteWriter } from './bytes';
 import type {
   Command,
@@ -28,7 +37,11 @@ const KIND = {
   'lease-revoke': 7,
   // Occurs inside transactions only.
   range: 8,
+  ...AUTH_KIND,
 } as const satisfies Record<Command['kind'] | OperationRequest['kind'], number>;
+
+/** Comes before a command that is done on somebody's behalf: who that is. Without it, nobody was named. */
+const AUTHORIZED = 64;
 
 // The wire numbers of closed unions: the position in these lists.
 const SORT_ORDERS: readonly SortOrder[] = ['none', 'ascend', 'descend'];
@@ -36,8 +49,15 @@ const SORT_TARGETS: readonly SortTarget[] = ['key', 'version', 'create', 'mod', 
 const COMPARE_TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', 'value', 'lease'];
 const COMPARE_RESULTS: readonly CompareResult[] = ['equal', 'greater', 'less', 'not-equal'];
 
-export function encodeCommand(command: Command): Buffer {
+/** What lies in the log. */
+export interface Proposal {
+  readonly authority: Authority;
+  readonly command: Command;
+}
+
+export function encodeCommand(command: Command, authority: Authority = NOBODY): Buffer {
   const fields = new ByteWriter();
+  if (authority.kind !== 'nobody') writeAuthority(fields.byte(AUTHORIZED), authority);
   switch (command.kind) {
     case 'put':
     case 'delete-range':
@@ -56,6 +76,8 @@ export function encodeCommand(command: Command): Buffer {
     case 'lease-revoke':
       fields.byte(KIND['lease-revoke']).int64(command.id);
       break;
+    default:
+      writeAuthCommand(fields, command);
   }
   return fields.finish();
 }
@@ -64,15 +86,16 @@ export function encodeCommand(command: Command): Buffer {
  * @param bytes is kept: keys and values are views into it
  * @throws {SynodError} `corrupt` for an unknown kind or malformed bytes: guessing would make this replica differ from the others
  */
-export function decodeCommand(bytes: Uint8Array): Command {
+export function decodeCommand(bytes: Uint8Array): Proposal {
   const fields = new ByteReader(bytes);
-  const command = readCommand(fields);
+  const first = fields.byte();
+  const authority = first === AUTHORIZED ? readAuthority(fields) : NOBODY;
+  const command = readCommand(fields, first === AUTHORIZED ? fields.byte() : first);
   fields.end();
-  return command;
+  return { authority, command };
 }
 
-function readCommand(fields: ByteReader): Command {
-  const kind = fields.byte();
+function readCommand(fields: ByteReader, kind: number): Command {
   switch (kind) {
     case KIND.compact:
       return { kind: 'compact', revision: fields.int64() };
@@ -83,6 +106,8 @@ function readCommand(fields: ByteReader): Command {
     case KIND['lease-revoke']:
       return { kind: 'lease-revoke', id: fields.int64() };
     default: {
+      const authKind = authKindOf(kind);
+      if (authKind !== undefined) return readAuthCommand(fields, authKind);
       const operation = readOperation(fields, kind);
       if (operation.kind === 'range') throw unknownKind(kind);
       return operation;

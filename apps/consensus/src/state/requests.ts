@@ -1,3 +1,5 @@
+import type { AuthCommand } from './auth/auth-commands';
+
 /** The store's one counter: every change of one request shares one value. An empty store is at 1, so the first change makes 2. */
 export type Revision = bigint;
 
@@ -88,7 +90,8 @@ export type Command =
   /** Look at up to `events` more events of a compaction and remove what it made unreachable. */
   | { readonly kind: 'compact-step'; readonly events: number }
   | { readonly kind: 'lease-grant'; readonly id: LeaseId; readonly ttlSeconds: bigint }
-  | { readonly kind: 'lease-revoke'; readonly id: LeaseId };
+  | { readonly kind: 'lease-revoke'; readonly id: LeaseId }
+  | AuthCommand;
 
 /** A range of the whole present with no option set: what most callers vary. */
 export function rangeRequest(key: Buffer, rangeEnd: Buffer, options: Partial<RangeRequest> = {}): RangeRequest {

@@ -15,6 +15,7 @@ const KIND = {
   'lease-revoked': 7,
   range: 8,
   refused: 9,
+  'auth-changed': 64,
 } as const satisfies Record<ApplyResult['kind'] | OperationResult['kind'], number>;
 
 export function encodeResult(result: ApplyResult): Buffer {
@@ -61,6 +62,7 @@ function writeResult(fields: ByteWriter, result: ApplyResult | OperationResult):
       break;
     case 'compacted':
     case 'lease-revoked':
+    case 'auth-changed':
       break;
   }
 }
@@ -91,6 +93,8 @@ function readResult(fields: ByteReader): ApplyResult | OperationResult {
       return { kind: 'lease-granted', revision, id: fields.int64(), ttlSeconds: fields.int64() };
     case KIND['lease-revoked']:
       return { kind: 'lease-revoked', revision };
+    case KIND['auth-changed']:
+      return { kind: 'auth-changed', revision };
     case KIND.refused: {
       const error = fields.blob().toString();
       if (!isEtcdErrorName(error)) throw malformed(`the unknown refusal ${error}`);

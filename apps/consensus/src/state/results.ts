@@ -49,6 +49,8 @@ export type ApplyResult =
       readonly ttlSeconds: bigint;
     }
   | { readonly kind: 'lease-revoked'; readonly revision: Revision }
+  /** Users or roles are as the command wanted them. */
+  | { readonly kind: 'auth-changed'; readonly revision: Revision }
   /** Nothing was changed. */
   | { readonly kind: 'refused'; readonly revision: Revision; readonly error: EtcdErrorName };
 

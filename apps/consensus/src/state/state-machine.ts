@@ -1,6 +1,8 @@
-import { unreachable } from '@synod/invariant';
 import type { StateMachine } from '@synod/replication';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { applyAuth, type AuthCommand, type TokenEvent } from './auth/auth-commands';
+import { AuthSpace } from './auth/auth-space';
+import { Authorities, type Authority } from './auth/authority';
 import { decodeCommand } from './command-codec';
 import { compact, compactStep } from './compaction';
 import { deleteRange } from './delete';
@@ -18,6 +20,10 @@ export interface Applied {
   readonly changes: readonly Change[];
   /** In log order. */
   readonly leases: readonly LeaseChange[];
+  /** In log order. */
+  readonly tokens: readonly TokenEvent[];
+  /** Users, roles or the switch are not what they were. */
+  readonly authChanged: boolean;
 }
 
 export type LeaseChange =
@@ -31,8 +37,12 @@ export type LeaseChange =
  */
 export class EtcdStateMachine implements StateMachine<ApplyResult> {
   readonly keySpace: KeySpace;
+  readonly authSpace: AuthSpace;
+  readonly authorities: Authorities;
   private changes: Change[] = [];
   private leases: LeaseChange[] = [];
+  private tokens: TokenEvent[] = [];
+  private authChanged = false;
 
   /**
    * @param prefix of every key this group keeps in the store
@@ -45,22 +55,36 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     private readonly loaded: () => void = () => undefined,
   ) {
     this.keySpace = new KeySpace(prefix);
+    this.authSpace = new AuthSpace(prefix);
+    this.authorities = new Authorities(this.authSpace, this.keySpace);
   }
 
   apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
-    return this.run(transaction, decodeCommand(bytes));
+    const { authority, command } = decodeCommand(bytes);
+    return this.refuse(transaction, authority, command) ?? this.run(transaction, command);
   }
 
   load(prefix: Buffer): void {
     this.keySpace.moveTo(prefix);
+    this.authSpace.moveTo(prefix);
+    this.authorities.forget();
     this.loaded();
   }
 
   committed(store: StoreReader): void {
-    const { changes, leases } = this;
+    const { changes, leases, tokens, authChanged } = this;
     this.changes = [];
     this.leases = [];
-    this.applied({ changes, leases }, store);
+    this.tokens = [];
+    this.authChanged = false;
+    this.applied({ changes, leases, tokens, authChanged }, store);
+  }
+
+  /** Judges a command by the users and roles that it meets here in the log. */
+  private refuse(transaction: StoreTransaction, authority: Authority, command: Command): ApplyResult | undefined {
+    const error = this.authorities.refuseCommand(transaction, authority, command);
+    if (error === undefined) return undefined;
+    return { kind: 'refused', revision: this.keySpace.meta(transaction).revision, error };
   }
 
   private run(transaction: StoreTransaction, command: Command): ApplyResult {
@@ -86,7 +110,7 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
       case 'compact-step':
         return compactStep(this.keySpace, transaction, command.events);
       default:
-        return unreachable(command);
+        return this.administer(transaction, command);
     }
   }
 
@@ -96,6 +120,18 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     const change = writer.finish();
     if (change !== undefined) this.changes.push(change);
     return result;
+  }
+
+  private administer(transaction: StoreTransaction, command: AuthCommand): ApplyResult {
+    const outcome = applyAuth(this.authSpace, transaction, command);
+    const { revision } = this.keySpace.meta(transaction);
+    if (outcome.kind === 'refused') return { ...outcome, revision };
+    if (outcome.tokens !== undefined) this.tokens.push(outcome.tokens);
+    if (outcome.meta !== undefined) {
+      this.authorities.forget();
+      this.authChanged = true;
+    }
+    return { kind: 'auth-changed', revision };
   }
 
   private noteLease(result: ApplyResult, id: LeaseId): ApplyResult {

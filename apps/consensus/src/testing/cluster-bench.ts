@@ -1,6 +1,7 @@
 import { ManualTime } from '@synod/coordination';
 import type { BarrierResult, Group, GroupOptions, GroupStatus, NodeId, ProposeResult } from '@synod/replication';
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
+import type { TokenProvider } from '../auth/token-provider';
 import { CoordinationHost } from '../coordination-host';
 import type { LeaderLink } from '../leader-link';
 import type { ApplyResult } from '../state/results';
@@ -108,7 +109,11 @@ export class ClusterBench {
   private readonly log = new SharedLog();
   private seed = 0;
 
-  constructor(names: readonly NodeId[] = ['n1']) {
+  constructor(
+    names: readonly NodeId[] = ['n1'],
+    /** How clients prove who they are, if not by tokens in the log. */
+    private readonly tokens?: TokenProvider,
+  ) {
     for (const name of names) this.addMember(name);
   }
 
@@ -143,6 +148,10 @@ export class ClusterBench {
     return this.log.commands.length;
   }
 
+  get logBytes(): number {
+    return this.log.commands.reduce((sum, { length }) => sum + length, 0);
+  }
+
   private addMember(name: NodeId): void {
     const store = new MemoryStore();
     const random: Random = { below: () => 0, bytes: (size) => Buffer.alloc(size, ++this.seed) };
@@ -161,6 +170,7 @@ export class ClusterBench {
       store,
       ports: { clock: this.time, timers: this.time, random, log: silentLog, probes: noProbes },
       link,
+      ...(this.tokens === undefined ? {} : { tokens: this.tokens }),
       join: (part) => (group = new MemberGroup(name, store, this.log, part, this.time, () => this.applyLater())),
       leadershipChanged: (leads) => this.leaderships.push(`${name} ${leads ? 'leads' : 'follows'}`),
     });

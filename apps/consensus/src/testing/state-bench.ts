@@ -1,3 +1,5 @@
+import type { TokenEvent } from '../state/auth/auth-commands';
+import { NOBODY, type Authority } from '../state/auth/authority';
 import type { EtcdErrorName } from '../state/errors';
 import { encodeCommand } from '../state/command-codec';
 import { readRange } from '../state/read';
@@ -24,13 +26,16 @@ export class StateBench {
   readonly store = new MemoryStore();
   readonly changes: Change[] = [];
   readonly leases: LeaseChange[] = [];
+  readonly tokens: TokenEvent[] = [];
   readonly machine = new EtcdStateMachine(PREFIX, (applied) => {
     this.changes.push(...applied.changes);
     this.leases.push(...applied.leases);
+    this.tokens.push(...applied.tokens);
   });
 
-  apply(command: Command): ApplyResult {
-    const result = this.store.transaction((transaction) => this.machine.apply(transaction, encodeCommand(command)));
+  apply(command: Command, authority: Authority = NOBODY): ApplyResult {
+    const bytes = encodeCommand(command, authority);
+    const result = this.store.transaction((transaction) => this.machine.apply(transaction, bytes));
     this.machine.committed(this.store);
     return result;
   }
