@@ -113,20 +113,26 @@ describe("etcd's own flags", () => {
     });
   });
 
+  it('bound the log', () => {
+    expect(read(['--snapshot-count', '5000', '--log-segment-bytes=65536']).logLimits).toMatchObject({
+      tailInstances: 5_000,
+      segmentBytes: 65_536,
+    });
+  });
+
   it('that do not act yet are passed on, and said', () => {
     const config = read([
-      ...['--snapshot-count', '5000', '--quota-backend-bytes=8589934592', '--auto-compaction-retention', '1h30m'],
+      ...['--quota-backend-bytes=8589934592', '--auto-compaction-retention', '1h30m'],
       ...['--auth-token', 'simple', '--strict-reconfig-check=false'],
     ]);
     expect(config).toMatchObject({
-      snapshotCount: 5_000,
       quotaBackendBytes: 8_589_934_592,
       retention: { mode: 'periodic', periodUs: 5_400_000_000 },
       authToken: { kind: 'simple' },
       strictReconfigCheck: false,
     });
     expect(config.warnings).toEqual(
-      ['snapshot-count', 'quota-backend-bytes', 'auto-compaction-retention', 'strict-reconfig-check'].map(
+      ['quota-backend-bytes', 'auto-compaction-retention', 'strict-reconfig-check'].map(
         (name) => `--${name} has no effect in this release`,
       ),
     );

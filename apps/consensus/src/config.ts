@@ -1,5 +1,5 @@
 import { isShardCount } from '@synod/consistent-hashing';
-import { DEFAULT_TIMES, type ReplicationTimes } from '@synod/replication';
+import { DEFAULT_LOG_LIMITS, DEFAULT_TIMES, type LogLimits, type ReplicationTimes } from '@synod/replication';
 import { formatAddress, formatUrl, parseAddress, type Endpoint, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { readSettings, unknownVariables, UsageError, type ConfigSources, type ReadSettings } from '@synod/service-kit';
 import { readTokenOptions, type TokenOptions } from './auth/token-options';
@@ -59,7 +59,7 @@ export function readConfig(sources: ConfigSources) {
     initialClusterToken: values.initialClusterToken,
     times: timesOf(read),
     limits: { requestBytesMax: values.maxRequestBytes, txnOperationsMax: values.maxTxnOps },
-    snapshotCount: values.snapshotCount,
+    logLimits: logLimitsOf(read),
     quotaBackendBytes: values.quotaBackendBytes,
     retention: retentionOf(read),
     authToken: tokensOf(read),
@@ -74,7 +74,6 @@ export function readConfig(sources: ConfigSources) {
 /** What this release takes and does not act on yet: it is said, not passed over. */
 function withoutEffect({ values, sources }: Read): string[] {
   const given = {
-    snapshotCount: sources.snapshotCount !== undefined,
     quotaBackendBytes: values.quotaBackendBytes > 0,
     autoCompactionRetention: retentionOf({ values, sources }) !== undefined,
     strictReconfigCheck: !values.strictReconfigCheck,
@@ -100,6 +99,10 @@ function retentionOf({ values, sources }: Read): Retention | undefined {
     const name = sources.autoCompactionRetention ?? '--auto-compaction-retention';
     throw new UsageError(`${name} ${JSON.stringify(autoCompactionRetention)}: ${(error as Error).message}`);
   }
+}
+
+function logLimitsOf({ values }: Read): LogLimits {
+  return { ...DEFAULT_LOG_LIMITS, tailInstances: values.snapshotCount, segmentBytes: values.logSegmentBytes };
 }
 
 function timesOf({ values, sources }: Read): ReplicationTimes {

@@ -58,7 +58,9 @@ export interface CoordinationHostOptions {
   /** How long a leader may be silent; what waits for a new one, or must outlive the search for it, goes by this. */
   readonly electionTimeoutUs?: number;
   /** Adds the group to this node's replica host. */
-  readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
+  readonly join: (
+    part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'prefix' | 'leadershipChanged'>,
+  ) => Group<ApplyResult>;
   /** Changes the members as the leader sees them; absent where they are fixed. */
   readonly changeMembers?: (operation: MemberOperation) => Promise<GroupConfiguration>;
   /** Called when this member starts to lead (and may serve) or stops. */
@@ -101,19 +103,24 @@ export class CoordinationHost {
     this.limits = options.limits ?? DEFAULT_REQUEST_LIMITS;
     this.requestTimeoutUs = requestTimeoutUs(electionTimeoutUs);
     this.leaseTtlMinSeconds = leaseTtlMinSeconds(electionTimeoutUs);
-    this.machine = new EtcdStateMachine(prefix, (applied) => this.applied(applied));
+    this.machine = new EtcdStateMachine(
+      prefix,
+      (applied) => this.applied(applied),
+      () => this.loaded(),
+    );
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
     this.leases = new LeaseKeeper(ports, keySpace, store, (id) => this.expire(id));
+    const tokens = options.tokens ?? new SimpleTokens(ports);
+    this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, () => this.gate.pass());
     this.group = options.join({
       stateMachine: this.machine,
+      prefix,
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
     this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, options.changeMembers ?? membersAreFixed);
     this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, this.requestTimeoutUs);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
-    const tokens = options.tokens ?? new SimpleTokens(ports);
-    this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, () => this.gate.pass());
   }
 
   /** The revision that this member has applied. */
@@ -328,6 +335,18 @@ export class CoordinationHost {
     this.watches.publish(changes);
     this.leases.note(leases);
     if (this.leads) this.compactLater(0);
+    this.wakeApplied();
+  }
+
+  /** The first time when the group is joined. Leases are the leader's, which never lags so far. */
+  private loaded(): void {
+    // Tokens may have been revoked in what was passed over: clients show their passwords again.
+    this.gatekeeper.note([{ kind: 'all-revoked' }], true);
+    this.watches.reload();
+    this.wakeApplied();
+  }
+
+  private wakeApplied(): void {
     const waiters = this.appliedWaiters;
     if (waiters.length === 0) return;
     this.appliedWaiters = waiters.filter(({ done }) => !done());

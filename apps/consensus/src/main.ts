@@ -47,7 +47,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 
   // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
   const [peer] = peers.advertised;
-  const channels = new GrpcChannels({}, peer?.scheme === 'https' && peerTls ? { material: peerTls } : undefined);
+  const towardsPeers = peer?.scheme === 'https' && peerTls ? { material: peerTls } : undefined;
+  const channels = new GrpcChannels({}, towardsPeers);
+  // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
+  const bulkChannels = new GrpcChannels({}, towardsPeers);
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
@@ -81,8 +84,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     store,
     ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
+    bulkTransport: grpcTransport({ ...transport, channels: bulkChannels, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
+    logLimits: config.logLimits,
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
@@ -120,6 +125,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await node.stop();
       await peerServer.stop({ drainMs: 0 });
       channels.close();
+      bulkChannels.close();
       for (const material of [clientTls, peerTls]) material?.close();
       await status.stop();
       await store.flush();

@@ -11,6 +11,11 @@ export function exposeNode(metrics: Metrics, node: ConsensusNode, storeBytes: ()
   gauge('synod_group_ballot_round', 'Round of the highest ballot promised.', () => host.group.status().promised.round);
   gauge('synod_group_chosen', 'Last instance known to be chosen.', () => host.group.status().chosenThrough);
   gauge('synod_group_applied', 'Last instance applied.', () => host.group.status().appliedThrough);
+  gauge(
+    'synod_group_truncated',
+    'Last instance forgotten; a member that is behind it is sent a snapshot.',
+    () => host.group.status().truncatedThrough,
+  );
   gauge('synod_coordination_revision', 'Revision of the coordination store.', () => Number(host.revision));
   gauge('synod_coordination_watches', 'Watches open at this member.', () => host.watches.size);
   gauge('synod_oracle_holder', 'Whether this member hands out timestamps.', () => (node.oracle.holds ? 1 : 0));

@@ -12,6 +12,7 @@ import {
   ReplicaHost,
   type GroupConfiguration,
   type GroupMember,
+  type LogLimits,
   type NodeId,
   type ReconfigurableGroup,
   type ReplicationObserver,
@@ -86,6 +87,8 @@ export interface ConsensusNodeOptions {
   readonly tokens?: TokenProvider;
   /** Between the members. */
   readonly peerTransport: Transport;
+  /** Between the members too, for snapshots: with connections of its own. `peerTransport` if absent. */
+  readonly bulkTransport?: Transport;
   /** Where clients come in; in simulation the same as `peerTransport`. */
   readonly clientTransport: Transport;
   /** Called once if the log or the store fails: the process must end. */
@@ -93,6 +96,7 @@ export interface ConsensusNodeOptions {
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
   readonly times?: ReplicationTimes;
+  readonly logLimits?: LogLimits;
   readonly limits?: RequestLimits;
   readonly observer?: ReplicationObserver;
 }
@@ -147,12 +151,13 @@ export class ConsensusNode {
     const founding = await foundingRound.establish();
     const replicas = await ReplicaHost.open({
       identity: { clusterId: founding.clusterId, nodeId, incarnation },
-      ports: { ...ports, transport: peerTransport },
+      ports: { ...ports, transport: peerTransport, bulkTransport: options.bulkTransport ?? peerTransport },
       store,
       peerProtocol: peerProtocol(),
       walFolder: 'wal',
       failed,
       ...(options.times === undefined ? {} : { times: options.times }),
+      ...(options.logLimits === undefined ? {} : { logLimits: options.logLimits }),
       ...(options.observer === undefined ? {} : { observer: options.observer }),
     });
     if (options.joined && replicas.heldGroups().length === 0) throw lostLog(`${nodeId} has been a member of consensus`);

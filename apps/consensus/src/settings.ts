@@ -1,4 +1,5 @@
 import { PLANNER_DEFAULTS } from '@synod/coordination';
+import { DEFAULT_LOG_LIMITS } from '@synod/replication';
 import { parseEndpoint, type Endpoint } from '@synod/rpc';
 import {
   countSetting,
@@ -153,8 +154,17 @@ export const SETTINGS = {
 
   snapshotCount: etcd(
     'snapshotCount',
-    countSetting('commands between snapshots', { min: 1, max: 1_000_000_000, default: 10_000 }),
+    countSetting('log entries kept for members that lag; one further behind is sent a snapshot', {
+      min: 1,
+      max: 1_000_000_000,
+      default: DEFAULT_LOG_LIMITS.tailInstances,
+    }),
   ),
+  logSegmentBytes: countSetting('bytes of one file of the log; a few of them are kept', {
+    min: 1 << 16,
+    max: 1 << 30,
+    default: DEFAULT_LOG_LIMITS.segmentBytes,
+  }),
   quotaBackendBytes: etcd(
     'quotaBackendBytes',
     countSetting('bytes that the store may grow to; 0 for the usual', { min: -1, max: 2 ** 50, default: 0 }),

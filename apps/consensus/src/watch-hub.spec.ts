@@ -44,10 +44,19 @@ class Bench extends StateBench {
   readonly time = new ManualTime();
   readonly hub = new WatchHub(this.machine.keySpace, this.store, this.time);
   private published = 0;
+  private away = false;
+
+  /** What others did meanwhile comes by snapshot. */
+  snapshot(work: () => void): void {
+    this.away = true;
+    work();
+    this.away = false;
+    this.hub.reload();
+  }
 
   override apply(command: Parameters<StateBench['apply']>[0]): ReturnType<StateBench['apply']> {
     const result = super.apply(command);
-    this.hub.publish(this.changes.slice(this.published));
+    if (!this.away) this.hub.publish(this.changes.slice(this.published));
     this.published = this.changes.length;
     return result;
   }
@@ -162,4 +171,35 @@ it('reads a long history in bounded steps, for all watches that are behind at on
   expect(clients.map(({ lines }) => lines.length)).toEqual([2_500, 502]);
   expect(cancelled.lines).toEqual([]);
   expect(bench.hub.size).toBe(2);
+});
+
+describe('when a snapshot takes the place of the state', () => {
+  it('delivers from its history what a watch has missed, then what follows', async () => {
+    const bench = new Bench();
+    bench.put('a', '1');
+    const client = new Client(bench);
+    const future = new Client(bench, { startRevision: 6n });
+    bench.put('a', '2');
+    bench.snapshot(() => {
+      bench.put('a', '3');
+      bench.put('b', '4');
+    });
+    expect([client.watch.caughtUp, bench.hub.revision]).toEqual([false, 5n]);
+    await bench.time.settle();
+    bench.put('c', '5');
+    expect(client.lines).toEqual(['3: put a', '4: put a', '5: put b', '6: put c']);
+    expect(future.lines).toEqual(['6: put c']);
+  });
+
+  it('tells a watch that the history it misses was compacted', async () => {
+    const bench = new Bench();
+    bench.put('a', '1');
+    const client = new Client(bench);
+    bench.snapshot(() => {
+      for (const value of ['2', '3', '4']) bench.put('a', value);
+      bench.apply({ kind: 'compact', revision: 5n });
+    });
+    await bench.time.settle();
+    expect(client.lines).toEqual(['compacted 5']);
+  });
 });

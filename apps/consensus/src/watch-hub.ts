@@ -112,6 +112,16 @@ export class WatchHub {
     }
   }
 
+  /**
+   * The state is another, of a later revision: a snapshot took its place. Watches go on from its history, or are told that it has been
+   * compacted beyond them, as for any watch that is behind.
+   */
+  reload(): void {
+    this.now = this.keySpace.meta(this.store).revision;
+    for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;
+    if (this.behind().length > 0) this.catchUpLater();
+  }
+
   stop(): void {
     this.cancelCatchUp?.();
     for (const watcher of this.watchers) this.end(watcher);

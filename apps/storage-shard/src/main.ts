@@ -33,8 +33,9 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     probes: noProbes,
   };
 
-  // Peers and clients have servers and connections of their own: a large scan holds up no heartbeat.
+  // Peers and clients have servers and connections of their own: a large scan holds up no heartbeat, and no snapshot either.
   const peerChannels = new GrpcChannels();
+  const bulkChannels = new GrpcChannels();
   const channels = new GrpcChannels({}, consensusTls(openTls(config.consensusTls, log)));
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
@@ -58,6 +59,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     ports,
     store,
     peerTransport: grpcTransport({ ...transport, channels: peerChannels, server: peerServer }),
+    bulkTransport: grpcTransport({ ...transport, channels: bulkChannels, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, channels, server: clientServer }),
     coordination,
     consensus: config.consensus,
@@ -92,6 +94,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       coordination.close();
       channels.close();
       peerChannels.close();
+      bulkChannels.close();
       if (config.httpListen !== undefined) await status.stop();
       await store.flush();
       await store.close();

@@ -15,6 +15,11 @@ export function exposeNode(metrics: Metrics, node: StorageNode): void {
   perGroup('synod_group_chosen', 'Last instance known to be chosen.', ({ status }) => status.chosenThrough);
   perGroup('synod_group_applied', 'Last instance applied.', ({ status }) => status.appliedThrough);
   perGroup(
+    'synod_group_truncated',
+    'Last instance forgotten; a member that is behind it is sent a snapshot.',
+    ({ status }) => status.truncatedThrough,
+  );
+  perGroup(
     'synod_transactions_in_doubt',
     'Prepared transactions that this leader was not told the outcome of.',
     ({ inDoubtCount }) => inDoubtCount,

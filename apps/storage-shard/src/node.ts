@@ -8,11 +8,13 @@ import {
   type StorageResponse,
 } from '@synod/protocols';
 import {
+  DEFAULT_LOG_LIMITS,
   lostLog,
   peerProtocol,
   ReplicaHost,
   type Founding,
   type GroupStatus,
+  type LogLimits,
   type NodeId,
   type ReplicationObserver,
   type ReplicationTimes,
@@ -34,6 +36,8 @@ import { ShardHost } from './host/shard-host';
 import { LocalFirstRouter } from './local-first-router';
 import { checkPlaced, foundingOf, prefixOf, shardOfGroup } from './shard-groups';
 
+/** A node hosts dozens of replicas: each keeps little of its log for members that lag, and a shard is soon sent. */
+const LOG_LIMITS: LogLimits = { ...DEFAULT_LOG_LIMITS, tailInstances: 1_000, tailBytes: 2 << 20 };
 /** Requests being answered at once, over all streams and shards. */
 const REQUESTS_INFLIGHT_MAX = 8_192;
 /** Between looks for transactions that nobody finishes. */
@@ -62,6 +66,8 @@ export interface StorageNodeOptions {
   readonly store: Store;
   /** Between the members of shards. */
   readonly peerTransport: Transport;
+  /** Between them too, for snapshots: with connections of its own. `peerTransport` if absent. */
+  readonly bulkTransport?: Transport;
   /** Where clients, coordinators and other shards come in and are reached; in simulation the same as `peerTransport`. */
   readonly clientTransport: Transport;
   readonly coordination: Coordination;
@@ -70,6 +76,7 @@ export interface StorageNodeOptions {
   /** Called once if the log or the store fails: the process must end. */
   readonly failed: (error: unknown) => void;
   readonly times?: ReplicationTimes;
+  readonly logLimits?: LogLimits;
   readonly observer?: ReplicationObserver;
   readonly shardOptions?: Partial<ShardHostOptions>;
 }
@@ -184,10 +191,12 @@ export class StorageNode {
 
   private openReplicas(clusterId: string): Promise<ReplicaHost> {
     const { nodeId, incarnation, ports, store, peerTransport, failed, times, observer } = this.options;
+    const { bulkTransport = peerTransport, logLimits = LOG_LIMITS } = this.options;
     return ReplicaHost.open({
       identity: { clusterId, nodeId, incarnation },
-      ports: { ...ports, transport: peerTransport },
+      ports: { ...ports, transport: peerTransport, bulkTransport },
       store,
+      logLimits,
       peerProtocol: peerProtocol(),
       walFolder: 'wal',
       failed,
@@ -245,6 +254,7 @@ export class StorageNode {
     const group = this.opened().addGroup({
       founding,
       stateMachine: host.stateMachine,
+      prefix: prefixOf(shard),
       preferred,
       leadershipChanged: (leads) => host.leadershipChanged(leads),
     });

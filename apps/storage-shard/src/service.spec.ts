@@ -20,6 +20,7 @@ async function served() {
         leader: 's1',
         chosenThrough: 9,
         appliedThrough: 8,
+        truncatedThrough: 0,
         members: [{ replicaId: 2, nodeId: 's1', incarnation: 'x' }],
       } as const,
     },

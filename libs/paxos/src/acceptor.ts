@@ -8,6 +8,7 @@ import { sameValue, valueBytes } from './value';
 type Prepare = Extract<Message, { kind: 'prepare' }>;
 type Accept = Extract<Message, { kind: 'accept' }>;
 type AcceptorRecord = Extract<ReplicaRecord, { kind: 'promised' | 'voted' }>;
+type KeptRecord = Extract<ReplicaRecord, { kind: 'kept' }>;
 
 /** A vote as this acceptor holds it. */
 interface HeldVote extends Vote {
@@ -24,7 +25,7 @@ interface HeldVote extends Vote {
 export class Acceptor {
   /** Highest ballot promised. Invariant `promise-never-decreases`; no vote exceeds it (`no-vote-exceeds-promise`). */
   private promised_: Ballot = NO_BALLOT;
-  /** Latest vote per instance. A log cut at its old end will drop them from here, and say from where on it answers. */
+  /** Latest vote per instance above the learner's truncation index. */
   private readonly votes = new Map<Instance, HeldVote>();
   /** Highest instance voted in; what a promise has to look at ends there. */
   private votedThrough = 0;
@@ -81,10 +82,31 @@ export class Acceptor {
     if (vote !== undefined && compareBallots(vote.ballot, ballot) === 0) vote.synced = true;
   }
 
+  /** Forgets the votes up to an instance; all of these are chosen, and their effects are flushed in the store. */
+  forget(through: Instance): void {
+    for (const instance of this.votes.keys()) if (instance <= through) this.votes.delete(instance);
+  }
+
   /** Replays a record of this disk. */
-  restore(record: AcceptorRecord): void {
+  restore(record: AcceptorRecord | KeptRecord): void {
+    if (record.kind === 'kept') return this.restoreKept(record);
     this.apply(record);
     if (record.kind === 'voted') this.synced(record.ballot, record.instance);
+  }
+
+  /** The promise, to be said again before the part of the log that holds it is cut off. */
+  hardState(): AcceptorRecord[] {
+    return compareBallots(this.promised_, NO_BALLOT) > 0 ? [{ kind: 'promised', ballot: this.promised_ }] : [];
+  }
+
+  /** The votes above an instance, in the order of instances, to be said again likewise. */
+  votesAbove(above: Instance): KeptRecord[] {
+    const kept: KeptRecord[] = [];
+    for (let instance = above + 1; instance <= this.votedThrough; instance++) {
+      const vote = this.votes.get(instance);
+      if (vote !== undefined) kept.push({ kind: 'kept', instance, ballot: vote.ballot, value: vote.value });
+    }
+    return kept;
   }
 
   private promise(from: ReplicaId, { ballot, firstInstance }: Prepare, chosenThrough: Instance): void {
@@ -123,6 +145,12 @@ export class Acceptor {
       page.push({ instance, ballot: vote.ballot, value: vote.value });
     }
     return pages;
+  }
+
+  private restoreKept({ instance, ballot, value }: KeptRecord): void {
+    invariant(compareBallots(ballot, this.promised_) <= 0, 'no-vote-exceeds-promise', () => formatBallot(ballot));
+    this.votes.set(instance, { instance, ballot, value, synced: true });
+    this.votedThrough = Math.max(this.votedThrough, instance);
   }
 
   private record(record: AcceptorRecord): void {

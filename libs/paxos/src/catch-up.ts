@@ -11,7 +11,8 @@ interface Asked {
 
 /**
  * Fetches chosen values from peers, page after page, one request in flight. Any replica that knows them can serve them: what is chosen
- * never changes. (A log cut at its old end will answer with where its snapshot stands instead.)
+ * never changes. One that has forgotten them answers with its truncation index; the request stays open, and another peer is asked at
+ * its time, while the host fetches a snapshot.
  */
 export class CatchUp {
   /** Highest instance known to be chosen. */

@@ -20,7 +20,17 @@ export type Input =
   /** The host's failure detector no longer hears the leader, or the leader's node no longer lists this group's ballot. */
   | { readonly kind: 'leader-lost' }
   /** A peer's list of groups it leads names this one: it may be a leader not heard of yet, or one to be deposed. */
-  | { readonly kind: 'led-by'; readonly ballot: Ballot; readonly chosenThrough: Instance };
+  | { readonly kind: 'led-by'; readonly ballot: Ballot; readonly chosenThrough: Instance }
+  /**
+   * The store holds the effects of every instance up to `flushedThrough` whatever happens now: the replica may forget them, and keeps
+   * no more than a bounded tail for peers that lag.
+   */
+  | { readonly kind: 'truncate'; readonly flushedThrough: Instance }
+  /**
+   * The store now holds the state after instance `through`, as a peer had it, with `through` as its applied index. Sent in the same
+   * turn: `chosen` goes on with the next instance, whose configuration is `configuration`. Ignored by a replica that has delivered `through` already.
+   */
+  | { readonly kind: 'snapshot-installed'; readonly through: Instance; readonly configuration: Configuration };
 
 /** How a proposal or a read ended. */
 export type Settled =
@@ -56,6 +66,11 @@ export interface Effects {
    */
   readonly chosen: readonly ChosenEntry[];
   readonly settled: readonly Settled[];
+  /**
+   * Peers that have forgotten what this replica misses: the host fetches a snapshot from one of them, unless it is at it, and reports
+   * `snapshot-installed`. Said again for as long as it is so.
+   */
+  readonly needsSnapshot: readonly ReplicaId[];
   /** Names of rare states that this step reached, for the simulation's coverage. */
   readonly reached: readonly RareState[];
 }

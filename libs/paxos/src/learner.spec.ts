@@ -10,7 +10,13 @@ describe('Learner', () => {
 
   beforeEach(() => {
     acceptor = new Acceptor(2, 1_000, outbox);
-    learner = new Learner(2, { delivered: () => undefined }, acceptor, 40, outbox);
+    learner = new Learner(
+      2,
+      { delivered: () => undefined },
+      acceptor,
+      { pageBytes: 40, tailInstances: 2, tailBytes: 1_000 },
+      outbox,
+    );
     outbox.take();
   });
 
@@ -140,6 +146,41 @@ describe('Learner', () => {
 
     it('stops if the store applied what the log does not hold', () => {
       expect(() => learner.restored(1)).toThrow('applied-is-logged');
+    });
+  });
+
+  describe('forgetting', () => {
+    beforeEach(() => {
+      for (const instance of [1, 2, 3, 4, 5]) vote('1.1', instance, 'x');
+      learner.hear(ballot('1.1'), 4);
+      delivered();
+    });
+
+    it('keeps a tail of so many instances, and what its store may lose', () => {
+      learner.truncate(1);
+      expect(learner.truncatedThrough).toBe(1);
+      learner.truncate(4);
+      expect(learner.truncatedThrough).toBe(2);
+      expect(learner.page(3).map(({ instance }) => instance)).toEqual([3, 4]);
+      expect([1, 2, 3, 5].map((instance) => acceptor.voteAt(instance) !== undefined)).toEqual([
+        false,
+        false,
+        true,
+        true,
+      ]);
+    });
+
+    it('keeps a tail of so many bytes', () => {
+      acceptor.vote(1, ballot('1.1'), 5, value('y'.repeat(2_000)), 0);
+      acceptor.synced(ballot('1.1'), 5);
+      learner.hear(ballot('1.1'), 5);
+      delivered();
+      learner.truncate(5);
+      expect(learner.truncatedThrough).toBe(5);
+    });
+
+    it('never forgets what its store has not applied', () => {
+      expect(() => learner.truncate(5)).toThrow('truncated-is-applied');
     });
   });
 });

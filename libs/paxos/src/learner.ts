@@ -3,27 +3,34 @@ import type { Acceptor } from './acceptor';
 import { compareBallots, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from './ballot';
 import type { Membership } from './membership';
 import type { ChosenEntry, Value } from './messages';
+import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 import type { ReplicaRecord } from './records';
 import { sameValue, valueBytes } from './value';
 
 type Learned = Extract<ReplicaRecord, { kind: 'learned' }>;
+type TailLimits = Pick<ReplicaLimits, 'pageBytes' | 'tailInstances' | 'tailBytes'>;
 
 /**
  * The learner of Multi-Paxos: knows which values are chosen and delivers them in order.
  * Source: Lamport, "Paxos Made Simple", §2.3, with the leader as the distinguished learner that tells the others.
  * Differs from the paper: the leader tells a watermark, not values. A replica that voted finds the value among its own votes.
  *
- * Three watermarks, each at or below the one before:
- * `announced.through` what a leader said is chosen; `knownThrough` whose values are known here; `chosenThrough` what is delivered.
+ * Four watermarks, each at or below the one before:
+ * `announced.through` what a leader said is chosen; `knownThrough` whose values are known here; `chosenThrough` what is delivered;
+ * `truncatedThrough` what is forgotten, because the store holds its effects for good.
  */
 export class Learner {
-  /** Chosen values. Invariant `one-command-per-instance`. A log cut at its old end will drop them from here. */
+  /** Chosen values above `truncatedThrough`. Invariant `one-command-per-instance`. */
   private readonly values = new Map<Instance, Value>();
   private announced: { readonly ballot: Ballot; readonly through: Instance } = { ballot: NO_BALLOT, through: 0 };
   private knownThrough_: Instance = 0;
   /** Delivered. Invariant `chosen-once-in-order`: each instance after the one before, once per incarnation. */
   private chosenThrough_: Instance = 0;
+  /** Values and votes up to here are forgotten. Invariants `truncated-is-applied`, `truncated-is-never-empty`. */
+  private truncatedThrough_: Instance = 0;
+  /** Of the delivered values that are still held. */
+  private tailBytes = 0;
   /** The records of all chosen values up to here are known to be on this disk. */
   private loggedThrough: Instance = 0;
   /** Learned values above the store's applied index that the replay found: on this disk too. */
@@ -32,13 +39,18 @@ export class Learner {
   constructor(
     private readonly self: ReplicaId,
     private readonly membership: Pick<Membership, 'delivered'>,
-    private readonly acceptor: Pick<Acceptor, 'voteAt' | 'promised'>,
-    private readonly pageBytes: number,
+    private readonly acceptor: Pick<Acceptor, 'voteAt' | 'promised' | 'forget'>,
+    private readonly limits: TailLimits,
     private readonly outbox: Outbox,
   ) {}
 
   get chosenThrough(): Instance {
     return this.chosenThrough_;
+  }
+
+  /** Asked about an instance at or below this, this replica can only say that it is chosen: it has forgotten value and vote. */
+  get truncatedThrough(): Instance {
+    return this.truncatedThrough_;
   }
 
   /** Every instance up to here is chosen, and its value known here. What is above `chosenThrough` waits for this disk. */
@@ -97,11 +109,56 @@ export class Learner {
       }
       this.chosenThrough_ = instance;
       this.membership.delivered(instance, value);
+      this.tailBytes += valueBytes(value);
       this.outbox.chosen({ instance, value });
     }
   }
 
-  /** Chosen values from an instance on, contiguous, one page at most. */
+  /**
+   * Forgets what the store holds for good, down to the tail that is kept for peers that lag.
+   * @param flushedThrough no end of the process takes the effects of these instances from the store
+   */
+  truncate(flushedThrough: Instance): void {
+    const { chosenThrough, limits } = this;
+    invariant(flushedThrough <= chosenThrough, 'truncated-is-applied', () => `${flushedThrough} over ${chosenThrough}`);
+    let through = this.truncatedThrough_;
+    while (
+      through < flushedThrough &&
+      (chosenThrough - through > limits.tailInstances || this.tailBytes > limits.tailBytes)
+    ) {
+      const value = this.values.get(++through);
+      invariant(value !== undefined, 'chosen-once-in-order', () => `${through} has no value`);
+      this.tailBytes -= valueBytes(value);
+    }
+    if (through > this.truncatedThrough_) this.forget(through);
+  }
+
+  /**
+   * The store holds a peer's state after instance `through`: goes on behind it.
+   * @returns whether that was new
+   */
+  installed(through: Instance): boolean {
+    if (through <= this.chosenThrough_) return false;
+    this.forget(through);
+    this.tailBytes = 0;
+    this.chosenThrough_ = through;
+    this.knownThrough_ = Math.max(this.knownThrough_, through);
+    this.loggedThrough = Math.max(this.loggedThrough, through);
+    return true;
+  }
+
+  /** Chosen values above an instance for which no vote of this replica stands, to be said again before the log is cut. */
+  learnedAbove(above: Instance): Learned[] {
+    const learned: Learned[] = [];
+    for (const [instance, value] of this.values) {
+      if (instance <= above) continue;
+      const vote = this.acceptor.voteAt(instance);
+      if (vote === undefined || !sameValue(vote.value, value)) learned.push({ kind: 'learned', instance, value });
+    }
+    return learned;
+  }
+
+  /** Chosen values from an instance on, contiguous, one page at most. The first must be above `truncatedThrough`. */
   page(firstInstance: Instance): ChosenEntry[] {
     const entries: ChosenEntry[] = [];
     let bytes = 0;
@@ -109,7 +166,7 @@ export class Learner {
       const value = this.values.get(instance);
       if (value === undefined) break;
       bytes += valueBytes(value);
-      if (bytes > this.pageBytes && entries.length > 0) break;
+      if (bytes > this.limits.pageBytes && entries.length > 0) break;
       entries.push({ instance, value });
     }
     return entries;
@@ -121,14 +178,26 @@ export class Learner {
     this.replayed.add(record.instance);
   }
 
+  /** Replays that the log begins behind `through`: what it still holds of it is of no use. */
+  restoreTruncated(through: Instance): void {
+    if (through > this.truncatedThrough_) this.forget(through);
+  }
+
   /**
-   * Ends the replay. The store has applied every instance up to `appliedThrough`, so each is chosen, and, having been delivered only
-   * when its record was on this disk, has its record here (invariant `applied-is-logged`): a learned value, else the latest vote. That
+   * Ends the replay. The store has applied every instance up to `appliedThrough`, so each is chosen. Where the log begins, behind what
+   * was truncated (invariant `truncated-is-applied`: only what the store holds for good) or came by snapshot, each has its record here,
+   * having been delivered only when that was on this disk (invariant `applied-is-logged`): a learned value, else the latest vote. That
    * vote has the chosen value: without a learned record, delivery rested on a vote of a ballot in which the value was chosen, so that
    * every vote of a higher ballot carries it too.
    */
-  restored(appliedThrough: Instance): void {
-    for (let instance = 1; instance <= appliedThrough; instance++) {
+  restored(appliedThrough: Instance, snapshotThrough: Instance = 0): void {
+    this.restoreTruncated(snapshotThrough);
+    invariant(
+      this.truncatedThrough_ <= appliedThrough,
+      'truncated-is-applied',
+      () => `the log begins behind ${this.truncatedThrough_}, the store has applied ${appliedThrough}`,
+    );
+    for (let instance = this.truncatedThrough_ + 1; instance <= appliedThrough; instance++) {
       const value = this.values.get(instance) ?? this.acceptor.voteAt(instance)?.value;
       invariant(
         value !== undefined,
@@ -137,6 +206,7 @@ export class Learner {
       );
       this.values.set(instance, value);
       this.replayed.delete(instance);
+      this.tailBytes += valueBytes(value);
     }
     this.chosenThrough_ = this.knownThrough_ = this.loggedThrough = appliedThrough;
   }
@@ -160,6 +230,13 @@ export class Learner {
     if (instance <= this.loggedThrough || this.replayed.has(instance)) return true;
     const vote = this.acceptor.voteAt(instance);
     return vote !== undefined && vote.synced && sameValue(vote.value, value);
+  }
+
+  private forget(through: Instance): void {
+    for (const instance of this.values.keys()) if (instance <= through) this.values.delete(instance);
+    for (const instance of this.replayed) if (instance <= through) this.replayed.delete(instance);
+    this.acceptor.forget(through);
+    this.truncatedThrough_ = through;
   }
 
   private agrees(instance: Instance, value: Value): void {

@@ -77,6 +77,22 @@ export class Membership {
     this.members = this.membersOf(next);
   }
 
+  /**
+   * Instances came as a state instead of one by one: what they changed together holds from the next one on. That is no older than what
+   * this replica has read in its log, but may be older than what it was told when it joined.
+   */
+  installed(configuration: Configuration): void {
+    invariant(
+      this.ahead || configuration.version >= this.version,
+      'configuration-follows-the-log',
+      () => `a snapshot of ${configuration.version} over ${this.version}`,
+    );
+    if (configuration.version < this.version) return;
+    this.configuration_ = configuration;
+    this.ahead = false;
+    this.members = this.membersOf(configuration);
+  }
+
   private membersOf(configuration: Configuration): Members {
     const all = configuration.members.map(({ replicaId }) => replicaId);
     const voting = voters(configuration);

@@ -73,7 +73,9 @@ export type Message =
   /** Asks for chosen values from `firstInstance` on. */
   | { readonly kind: 'catch-up'; readonly firstInstance: Instance }
   /** A page of chosen values, contiguous from the asked instance; `chosenThrough` tells how far the sender could go on. */
-  | { readonly kind: 'catch-up-reply'; readonly entries: readonly ChosenEntry[]; readonly chosenThrough: Instance };
+  | { readonly kind: 'catch-up-reply'; readonly entries: readonly ChosenEntry[]; readonly chosenThrough: Instance }
+  /** The sender was asked for instances that it has forgotten, through `truncatedThrough`: only a snapshot of its state helps. */
+  | { readonly kind: 'needs-snapshot'; readonly truncatedThrough: Instance };
 
 export interface Envelope {
   readonly to: ReplicaId;

@@ -13,6 +13,10 @@ export interface ReplicaLimits {
   readonly electionTicks: number;
   /** Bytes of values in one page of promises or of chosen entries. A page holds at least one value, whatever its size. */
   readonly pageBytes: number;
+  /** Delivered instances kept in memory for peers that lag, at most, once the store holds them for good; beyond, they need a snapshot. */
+  readonly tailInstances: number;
+  /** Bytes of values in that tail, at most. */
+  readonly tailBytes: number;
 }
 
 export interface ReplicaOptions extends Partial<ReplicaLimits> {
@@ -31,4 +35,6 @@ export const DEFAULT_LIMITS: ReplicaLimits = {
   retransmitTicks: 5,
   electionTicks: 20,
   pageBytes: 256 << 10,
+  tailInstances: 10_000,
+  tailBytes: 16 << 20,
 };

@@ -13,6 +13,7 @@ const NO_EFFECTS: Effects = Object.freeze({
   send: NONE,
   chosen: NONE,
   settled: NONE,
+  needsSnapshot: NONE,
   reached: NONE,
 });
 
@@ -40,6 +41,10 @@ export class Outbox {
 
   settle(settled: Settled): void {
     ((this.gathered ??= {}).settled ??= []).push(settled);
+  }
+
+  needsSnapshot(from: ReplicaId): void {
+    ((this.gathered ??= {}).needsSnapshot ??= []).push(from);
   }
 
   reached(state: RareState): void {

@@ -35,6 +35,11 @@ interface PartialPromise {
  * Source: Lamport, "Paxos Made Simple", §2.2 phase 1 and §3: one prepare covers infinitely many instances.
  * Differs from the paper: a promise comes in pages, and leaves out what its sender knows to be chosen.
  *
+ * That is also why acceptors may forget the old end of their logs. A replica forgets only what it has delivered, so its truncation index
+ * is at or below the watermark that goes with its promise (invariant `truncated-is-never-empty`), and the floor, the highest of these,
+ * is at or above the truncation index of every member of the quorum: no forgotten instance is ever taken for one without a vote. A
+ * restart keeps this: what the log may lack was in the store for good (`truncated-is-applied`), where the watermark begins again.
+ *
  * The prepare leaves in `send`, after the record of its ballot (invariant `round-never-reused`), to this replica too: its own
  * promise is one among the others and counts once it is on disk.
  */

@@ -49,6 +49,14 @@ export const RARE_STATES = [
   'paxos.change-conflict',
   /** A watermark reached a vote that was not on this disk yet. */
   'paxos.chosen-before-synced',
+  /** A replica forgot the old end of its log. */
+  'paxos.log-truncated',
+  /** A replica missed what a peer had forgotten. */
+  'paxos.snapshot-needed',
+  /** A replica went on from a peer's state. */
+  'paxos.snapshot-installed',
+  /** An accept came for an instance that was forgotten here. */
+  'paxos.accept-below-truncation',
 ] as const;
 
 export type RareState = (typeof RARE_STATES)[number];

@@ -64,7 +64,7 @@ class Believer extends Replica {
   override step(input: Input): Effects {
     if (input.kind !== 'read' || !this.leads) return super.step(input);
     const settled = { token: input.token, outcome: 'read-ready', instance: this.chosenThrough } as const;
-    return { sendNow: [], persist: [], send: [], chosen: [], settled: [settled], reached: [] };
+    return { sendNow: [], persist: [], send: [], chosen: [], settled: [settled], needsSnapshot: [], reached: [] };
   }
 }
 
@@ -73,6 +73,31 @@ class Egoist extends Replica {
   override step(input: Input): Effects {
     if (input.kind !== 'receive' || input.message.kind !== 'promise') return super.step(input);
     return super.step({ ...input, message: { ...input.message, votes: [] } });
+  }
+}
+
+/** Cuts its log at what its store has applied, flushed or not. */
+class CutsTooMuch extends Replica {
+  override hardState(): ReplicaRecord[] {
+    return super.hardState(this.chosenThrough);
+  }
+}
+
+/** Says its promise again when its log is cut, and not its votes. */
+class DropsVotes extends Replica {
+  override recordsAbove(): ReplicaRecord[] {
+    return [];
+  }
+}
+
+/** Does not tell with a promise what it leaves out because it has forgotten it. */
+class AnswersEmpty extends Replica {
+  override step(input: Input): Effects {
+    const effects = super.step(input);
+    const send = effects.send.map(({ to, message }) =>
+      message.kind === 'promise' ? { to, message: { ...message, chosenThrough: 0 } } : { to, message },
+    );
+    return { ...effects, send };
   }
 }
 
@@ -135,5 +160,19 @@ describe('the simulation finds planted bugs', () => {
 
   it('a value proposed over a vote found in phase 1', () => {
     expect(['one-command-per-instance', 'delivered-is-chosen']).toContain(hunt((options) => new Egoist(options)));
+  });
+
+  it('a log cut beyond what the store has flushed', () => {
+    expect(hunt((options) => new CutsTooMuch(options))).toBe('truncated-is-applied');
+  });
+
+  it('unchosen votes cut off with the log', () => {
+    expect(['one-command-per-instance', 'delivered-is-chosen', 'applied-is-logged']).toContain(
+      hunt((options) => new DropsVotes(options)),
+    );
+  });
+
+  it('a promise that passes what was forgotten for never voted on', () => {
+    expect(['one-command-per-instance', 'delivered-is-chosen']).toContain(hunt((options) => new AnswersEmpty(options)));
   });
 });

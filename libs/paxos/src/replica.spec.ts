@@ -1,6 +1,9 @@
+import { foundingOf } from './configuration';
 import { Replica } from './replica';
 import { Group } from './testing/group';
 import { ballot, value } from './testing/values';
+
+const configuration = foundingOf([{ replicaId: 1 }, { replicaId: 2 }, { replicaId: 3 }]);
 
 describe('Replica', () => {
   it('elects a leader, who tells everyone', () => {
@@ -212,5 +215,55 @@ describe('Replica', () => {
   it('does nothing on a tick when it wants none', () => {
     const group = new Group(3).elect(2);
     for (const id of [1, 2, 3]) expect(group.step(id, { kind: 'tick' }).sendNow).toEqual([]);
+  });
+
+  describe('as a leader behind what its quorum has forgotten', () => {
+    /** r3 leads with the promise of r2, which knows two instances and has forgotten both. */
+    function behind(): Group {
+      const group = new Group(3, { tailInstances: 0 }).elect(1);
+      group.propose(1, 'a');
+      group.propose(1, 'b');
+      group.runAmong(1, 2);
+      group.step(2, { kind: 'truncate', flushedThrough: 2 });
+      group.elect(3, 2, 3);
+      expect(group.replica(3)).toMatchObject({ role: 'leader', leads: false, chosenThrough: 0 });
+      return group;
+    }
+
+    it('serves once a snapshot has brought it to its floor', () => {
+      const group = behind();
+      const { token } = group.read(3);
+      group.step(3, { kind: 'snapshot-installed', through: 2, configuration });
+      group.runAmong(2, 3);
+      expect(group.outcome(token)).toMatchObject({ outcome: 'read-ready', instance: 2 });
+    });
+
+    it('steps down when a snapshot takes it beyond: above its floor it may believe its own ballot alone', () => {
+      const group = behind();
+      group.step(3, { kind: 'snapshot-installed', through: 3, configuration });
+      expect(group.replica(3)).toMatchObject({ role: 'follower', chosenThrough: 3 });
+    });
+  });
+
+  it('refuses to go on from a store that holds less than the log has given up', () => {
+    const replica = new Replica({ self: 1, members: [1, 2, 3] });
+    replica.restore({ kind: 'truncated', through: 5 });
+    expect(() => replica.restored(4)).toThrow('truncated-is-applied');
+  });
+
+  // The store may fall back to before the snapshot: then the votes below it count again, and only the old records have them.
+  it('does not let its old records go for what it forgot because of a snapshot', () => {
+    const replica = new Replica({ self: 1, members: [1, 2, 3] });
+    replica.restore({ kind: 'voted', instance: 2, ballot: ballot('1.2'), value: value('x') });
+    replica.restored(0);
+    replica.step({ kind: 'snapshot-installed', through: 5, configuration });
+    expect(() => replica.recordsAbove(0)).toThrow('forgotten-is-not-said-again');
+    expect(replica.recordsAbove(5)).toEqual([]);
+  });
+
+  it('needs no log of what its store got by snapshot', () => {
+    const replica = new Replica({ self: 1, members: [1, 2, 3] });
+    replica.restored(7, 7);
+    expect(replica).toMatchObject({ chosenThrough: 7, truncatedThrough: 7 });
   });
 });

@@ -54,7 +54,7 @@ export class Replica {
     this.membership = new Membership(self, { members, configuration, ahead });
     this.roleVersion = this.membership.version;
     this.acceptor = new Acceptor(self, this.limits.pageBytes, this.outbox);
-    this.learner = new Learner(self, this.membership, this.acceptor, this.limits.pageBytes, this.outbox);
+    this.learner = new Learner(self, this.membership, this.acceptor, this.limits, this.outbox);
     this.catchUp = new CatchUp(this.membership, this.limits, this.outbox);
     this.requests = new Requests(this.limits, this.outbox);
   }
@@ -62,15 +62,35 @@ export class Replica {
   /** Replays a record of this replica's disk, in the order in which they were persisted; before `restored`. */
   restore(record: ReplicaRecord): void {
     if (record.kind === 'learned') this.learner.restore(record);
+    else if (record.kind === 'truncated') this.learner.restoreTruncated(record.through);
     else this.acceptor.restore(record);
   }
 
   /**
    * Ends the replay; before the first `step`, even if there was no record.
    * @param appliedThrough highest instance whose effects the store holds; 0 for none. `chosen` goes on with the next one
+   * @param snapshotThrough highest instance whose effects the store got by snapshot: the log need not hold it or what is below
    */
-  restored(appliedThrough: Instance): void {
-    this.learner.restored(appliedThrough);
+  restored(appliedThrough: Instance, snapshotThrough: Instance = 0): void {
+    this.learner.restored(appliedThrough, snapshotThrough);
+  }
+
+  /**
+   * Says again what a restart must find whatever was cut off the log, and that the log now begins behind `through`.
+   * @param through the store must hold it for good: the cut must not reach beyond, or `recordsAbove` must be said as well
+   */
+  hardState(through: Instance): ReplicaRecord[] {
+    return [...this.acceptor.hardState(), { kind: 'truncated', through }];
+  }
+
+  /**
+   * Says again all votes and learned values above an instance; behind `hardState`, if part of their records are to be cut off.
+   * @param above at or above `truncatedThrough`: what was forgotten here because of a snapshot that the store does not hold for good yet
+   * is still needed, and only the old records have it
+   */
+  recordsAbove(above: Instance): ReplicaRecord[] {
+    invariant(above >= this.truncatedThrough, 'forgotten-is-not-said-again', () => `${above}`);
+    return [...this.acceptor.votesAbove(above), ...this.learner.learnedAbove(above)];
   }
 
   step(input: Input): Effects {
@@ -104,6 +124,12 @@ export class Replica {
         break;
       case 'led-by':
         this.ledBy(input.ballot, input.chosenThrough);
+        break;
+      case 'truncate':
+        this.truncate(input.flushedThrough);
+        break;
+      case 'snapshot-installed':
+        this.installed(input.through, input.configuration);
         break;
       default:
         unreachable(input);
@@ -153,6 +179,11 @@ export class Replica {
     return this.current.kind === 'leading' ? this.current.progressOf(member) : undefined;
   }
 
+  /** The log begins behind this: asked about what is below, this replica only knows that it is chosen. */
+  get truncatedThrough(): Instance {
+    return this.learner.truncatedThrough;
+  }
+
   /** Leads, and everything found in phase 1 is chosen and delivered: reads and proposals are being served. */
   get leads(): boolean {
     return this.current.kind === 'leading' && this.current.recovered;
@@ -184,6 +215,8 @@ export class Replica {
       case 'prepare':
         if (from !== message.ballot.replica) return;
         if (compareBallots(message.ballot, this.promised) > 0) this.follow(message.ballot);
+        // A promise tells the votes above its watermark: what was forgotten must not pass for never voted on.
+        invariant(this.truncatedThrough <= this.chosenThrough, 'truncated-is-never-empty');
         return this.acceptor.receive(from, message, this.chosenThrough);
       case 'promise':
         if (this.current.kind === 'preparing' && compareBallots(message.ballot, this.current.ballot) === 0) {
@@ -210,13 +243,11 @@ export class Replica {
         this.leadershipIn(message.ballot)?.confirmed(from, message.round);
         return;
       case 'catch-up':
-        return this.outbox.sendNow(from, {
-          kind: 'catch-up-reply',
-          entries: this.learner.page(message.firstInstance),
-          chosenThrough: this.chosenThrough,
-        });
+        return this.answerCatchUp(from, message.firstInstance);
       case 'catch-up-reply':
         return this.learnFrom(from, message);
+      case 'needs-snapshot':
+        return this.hearOfTruncation(from, message.truncatedThrough);
       default:
         return unreachable(message);
     }
@@ -230,7 +261,7 @@ export class Replica {
     this.follow(ballot);
     switch (message.kind) {
       case 'accept':
-        this.acceptor.receive(from, message, this.chosenThrough);
+        this.hearAccept(from, message);
         return this.hearWatermark(ballot, message.chosenThrough);
       case 'chosen':
         this.owesReplyTo = ballot;
@@ -248,6 +279,31 @@ export class Replica {
     if (this.current.kind !== 'follower' || !this.membership.mayLead) return;
     this.outbox.reached('paxos.took-over');
     this.campaign();
+  }
+
+  /**
+   * Below its truncation index an acceptor does not vote: it has forgotten whether it did. It tells its watermark instead. (A leader that
+   * lacks votes for such an instance lost them to a quorum that excluded this replica; it steps down, and its next phase 1 hears the watermark.)
+   */
+  private hearAccept(from: ReplicaId, message: Extract<Message, { kind: 'accept' }>): void {
+    if (message.instance > this.truncatedThrough) return this.acceptor.receive(from, message, this.chosenThrough);
+    this.outbox.reached('paxos.accept-below-truncation');
+    this.owesReplyTo = message.ballot;
+  }
+
+  private answerCatchUp(from: ReplicaId, firstInstance: Instance): void {
+    if (firstInstance <= this.truncatedThrough) {
+      return this.outbox.sendNow(from, { kind: 'needs-snapshot', truncatedThrough: this.truncatedThrough });
+    }
+    const entries = this.learner.page(firstInstance);
+    this.outbox.sendNow(from, { kind: 'catch-up-reply', entries, chosenThrough: this.chosenThrough });
+  }
+
+  /** The request stays open: the next goes to another peer, whose log may reach further back. */
+  private hearOfTruncation(from: ReplicaId, truncatedThrough: Instance): void {
+    if (truncatedThrough <= this.learner.knownThrough) return;
+    this.outbox.needsSnapshot(from);
+    this.outbox.reached('paxos.snapshot-needed');
   }
 
   private hearWatermark(ballot: Ballot, chosenThrough: Instance): void {
@@ -387,6 +443,20 @@ export class Replica {
     const progress = this.learner.learn(entries, through);
     if (progress) this.outbox.reached('paxos.caught-up');
     this.catchUp.replied(from, progress, chosenThrough, this.learner.knownThrough);
+  }
+
+  private truncate(flushedThrough: Instance): void {
+    const before = this.truncatedThrough;
+    this.learner.truncate(flushedThrough);
+    if (this.truncatedThrough > before) this.outbox.reached('paxos.log-truncated');
+  }
+
+  private installed(through: Instance, configuration: Configuration): void {
+    if (!this.learner.installed(through)) return;
+    this.membership.installed(configuration);
+    this.outbox.reached('paxos.snapshot-installed');
+    // Above its floor a leader must know chosen values by votes of its own ballot alone: what it announced would not be what it proposed.
+    if (this.current.kind === 'leading' && through > this.current.learnsThrough) this.stepDown();
   }
 
   private tick(): void {

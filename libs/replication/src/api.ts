@@ -47,11 +47,16 @@ export interface Position {
 export interface StateMachine<R> {
   /**
    * Applies one chosen command. Runs inside the store transaction that also advances the group's applied index. Keys it touches
-   * must start with the prefix that the group was added with.
+   * must start with the prefix that `load` was called with last.
    */
   apply(transaction: StoreTransaction, command: Uint8Array, position: Position): R;
   /** Called after the transaction that held one or more `apply` calls has committed, before any proposer hears of its result. */
   committed?(store: StoreReader): void;
+  /**
+   * The state is what lies below `prefix` from now on: called when the group is added, before anything else, and when a snapshot took
+   * the place of the state. Whatever was derived from the state before is void.
+   */
+  load(prefix: Buffer, store: StoreReader): void;
 }
 
 /** What became of a proposal. */
@@ -106,6 +111,8 @@ export interface GroupStatus {
   readonly leader: NodeId | undefined;
   readonly chosenThrough: Instance;
   readonly appliedThrough: Instance;
+  /** Forgotten in memory, but for its effects; a member that lags behind this needs a snapshot. */
+  readonly truncatedThrough: Instance;
   /** Members whose place is taken by a node. */
   readonly members: readonly Member[];
 }
@@ -136,6 +143,8 @@ export interface ReconfigurableGroup<R> extends Group<R> {
 export interface GroupOptions<R> {
   readonly founding: Founding;
   readonly stateMachine: StateMachine<R>;
+  /** Of the group's keys in the store, above 0x00 and below 0xfe, the same at every start. `StateMachine.load` says where they lie now. */
+  readonly prefix: Buffer;
   /** Ask for leadership at once when the group has no leader: set on the member that placement prefers. */
   readonly preferred: boolean;
   /**

@@ -10,7 +10,7 @@ import {
   type ReplicaId,
 } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
-import type { StoreTransaction } from '@synod/runtime';
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type {
   BarrierResult,
   ChangeResult,
@@ -24,6 +24,7 @@ import type {
   ReconfigurableGroup,
   TransferResult,
 } from './api';
+import { otherSlot, slotPrefix, type GroupState } from './group-states';
 
 /** Commands waiting to be proposed, in bytes; one more is refused. A leader that cannot keep up says so instead of growing. */
 const WAITING_BYTES_MAX = 16 << 20;
@@ -68,6 +69,10 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   private readonly transfers = new Map<number, Resolve<TransferResult>>();
   /** Results of the instances applied in this turn, until their proposers are told. */
   private readonly results = new Map<number, R[]>();
+  /** Every instance up to here is in the store for good. */
+  flushedThrough = 0;
+  /** Replicas of the group that were on this node before, and never start again. */
+  destroyed: ReadonlySet<ReplicaId> = new Set();
   private led = false;
   private noted: GroupConfiguration;
   private stopped = false;
@@ -76,11 +81,34 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     readonly options: GroupOptions<R>,
     readonly self: Member,
     readonly replica: Replica,
-    /** Highest instance whose effects the store holds. Invariant `applied-in-order`. */
-    private appliedThrough: number,
+    /** What the store holds. Its applied index grows by one: invariant `applied-in-order`. */
+    private state_: GroupState,
     private readonly wake: () => void,
   ) {
     this.noted = this.configuration;
+  }
+
+  get state(): GroupState {
+    return this.state_;
+  }
+
+  /** Where the next snapshot is written to. */
+  get idlePrefix(): Buffer {
+    return slotPrefix(this.options.prefix, otherSlot(this.state_.slot));
+  }
+
+  /** What the store holds whatever happens now. */
+  flushed(through: number): void {
+    if (through <= this.flushedThrough) return;
+    this.flushedThrough = through;
+    this.push({ kind: 'truncate', flushedThrough: through });
+  }
+
+  /** Takes the state below `idlePrefix`, which is in the store by now, for its own, and the configuration after it. */
+  install(state: GroupState, configuration: GroupConfiguration, store: StoreReader): void {
+    this.state_ = state;
+    this.options.stateMachine.load(slotPrefix(this.options.prefix, state.slot), store);
+    this.push({ kind: 'snapshot-installed', through: state.appliedThrough, configuration });
   }
 
   get founding(): GroupOptions<R>['founding'] {
@@ -96,7 +124,8 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       promised: replica.promised,
       leader: this.leaderNode(),
       chosenThrough: replica.chosenThrough,
-      appliedThrough: this.appliedThrough,
+      appliedThrough: this.state_.appliedThrough,
+      truncatedThrough: replica.truncatedThrough,
       members: this.configuration.members.filter(isTaken),
     };
   }
@@ -194,11 +223,11 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   /** Applies chosen entries, in order, inside the turn's store transaction. */
   apply(transaction: StoreTransaction, entries: readonly ChosenEntry[]): void {
     for (const { instance, value } of entries) {
-      if (instance <= this.appliedThrough) continue; // The store was ahead of the log's known watermark at the last start.
+      if (instance <= this.state_.appliedThrough) continue; // The store was ahead of the log's known watermark at the last start.
       invariant(
-        instance === this.appliedThrough + 1,
+        instance === this.state_.appliedThrough + 1,
         'applied-in-order',
-        () => `${instance} after ${this.appliedThrough}`,
+        () => `${instance} after ${this.state_.appliedThrough}`,
       );
       // A change is the protocol's own; the state machine never sees it.
       const commands = changeIn(value) === undefined ? value : [];
@@ -206,7 +235,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
         instance,
         commands.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),
       );
-      this.appliedThrough = instance;
+      this.state_ = { ...this.state_, appliedThrough: instance };
     }
   }
 
@@ -344,8 +373,8 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   private barrierResult(settlement: Effects['settled'][number]): BarrierResult {
     switch (settlement.outcome) {
       case 'read-ready':
-        invariant(settlement.instance <= this.appliedThrough, 'read-after-applied');
-        return { kind: 'ready', applied: this.appliedThrough };
+        invariant(settlement.instance <= this.state_.appliedThrough, 'read-after-applied');
+        return { kind: 'ready', applied: this.state_.appliedThrough };
       case 'overloaded':
         return { kind: 'overloaded' };
       default:

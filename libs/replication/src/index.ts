@@ -17,13 +17,17 @@ export type {
   TransferResult,
 } from './api';
 export {
+  DEFAULT_LOG_LIMITS,
   DEFAULT_TIMES,
   lostLog,
+  type LogLimits,
+  type Rebuilt,
   ReplicaHost,
   type ReplicaHostOptions,
   type ReplicaHostPorts,
   type ReplicationObserver,
   type ReplicationTimes,
 } from './replica-host';
+export { stateDigest } from './group-states';
 export type { Identity } from './peer-link';
 export { peerProtocol } from './peer-codec';

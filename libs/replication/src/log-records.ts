@@ -7,7 +7,15 @@ import type { Founding, GroupId, Member } from './api';
  * All integers are big-endian; a ballot is round u32, replica u32; an instance is u48; a value is a count u32, then for each command
  * its size u32 and its bytes.
  */
-export const RECORD_KIND = { founded: 1, promised: 2, voted: 3, learned: 4, destroyed: 16 } as const;
+export const RECORD_KIND = {
+  founded: 1,
+  promised: 2,
+  voted: 3,
+  learned: 4,
+  truncated: 5,
+  kept: 6,
+  destroyed: 16,
+} as const;
 
 /** A record of the log as the replica host sees it. */
 export type GroupRecord =
@@ -31,7 +39,13 @@ export function encodeGroupRecord(record: GroupRecord): Buffer {
       writeBallot(bytes, 0, record.ballot);
       return bytes;
     }
-    case 'voted': {
+    case 'truncated': {
+      const bytes = Buffer.allocUnsafe(6);
+      bytes.writeUIntBE(record.through, 0, 6);
+      return bytes;
+    }
+    case 'voted':
+    case 'kept': {
       const bytes = Buffer.allocUnsafe(14 + valueSize(record.value));
       bytes.writeUIntBE(record.instance, 0, 6);
       writeBallot(bytes, 6, record.ballot);
@@ -59,9 +73,12 @@ export function decodeGroupRecord(group: GroupId, kind: number, payload: Buffer)
       return { kind: 'destroyed', replicaId: payload.readUInt32BE() };
     case RECORD_KIND.promised:
       return { kind: 'promised', ballot: readBallot(payload, 0) };
+    case RECORD_KIND.truncated:
+      return { kind: 'truncated', through: readInstance(payload, 0) };
     case RECORD_KIND.voted:
+    case RECORD_KIND.kept:
       return {
-        kind: 'voted',
+        kind: kind === RECORD_KIND.voted ? 'voted' : 'kept',
         instance: readInstance(payload, 0),
         ballot: readBallot(payload, 6),
         value: readValue(payload, 14),

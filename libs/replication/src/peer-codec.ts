@@ -138,6 +138,8 @@ function groupBodyToWire(message: Message): peerV1.GroupMessage {
       const entries = message.entries.map(({ instance, value }) => ({ instance, commands: [...value] }));
       return { catchUpReply: { entries, chosenThrough: message.chosenThrough } };
     }
+    case 'needs-snapshot':
+      return { needsSnapshot: { truncatedThrough: message.truncatedThrough } };
   }
 }
 
@@ -225,6 +227,10 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
         entries: entries.map(({ instance, commands }) => ({ instance: Number(instance), value: owned(commands) })),
         chosenThrough: Number(chosenThrough),
       };
+    }
+    case 'needsSnapshot': {
+      const { truncatedThrough } = required(message.needsSnapshot, 'needs_snapshot');
+      return { kind: 'needs-snapshot', truncatedThrough: Number(truncatedThrough) };
     }
     case undefined:
       throw new TypeError('the group message has no body that this release knows');

@@ -80,6 +80,10 @@ export class PeerLinks {
     this.redials.get(nodeId)?.();
   }
 
+  address(nodeId: NodeId): string | undefined {
+    return this.addresses.get(nodeId);
+  }
+
   /** @returns false if the message was certainly not sent: the peer is not reachable, or its queue is full */
   send(nodeId: NodeId, message: PeerMessage): boolean {
     const open = this.open.get(nodeId);

@@ -1,129 +1,8 @@
-import { World, type NodePorts, type SimNode } from '@synod/simulation';
-import type { StoreTransaction } from '@synod/runtime';
-import type { Founding, Group, StateMachine } from './api';
-import { peerProtocol } from './peer-codec';
-import { ReplicaHost } from './replica-host';
-
-/** A log of words: `apply` appends, and says how many there are. */
-class Words implements StateMachine<number> {
-  constructor(private readonly prefix: Buffer) {}
-
-  apply(transaction: StoreTransaction, command: Uint8Array): number {
-    const count = this.count(transaction) + 1;
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(count);
-    transaction.put(Buffer.concat([this.prefix, Buffer.from('count')]), bytes);
-    transaction.put(Buffer.concat([this.prefix, Buffer.from('word'), bytes]), command);
-    return count;
-  }
-
-  count(reader: { get(key: Uint8Array): Buffer | undefined }): number {
-    return reader.get(Buffer.concat([this.prefix, Buffer.from('count')]))?.readUInt32BE() ?? 0;
-  }
-}
-
-interface TestHost {
-  readonly host: ReplicaHost;
-  readonly groups: readonly Group<number>[];
-}
-
-const NODES = ['n1', 'n2', 'n3'];
-const GROUPS = 4;
-
-/** Three nodes that hold four groups, each group preferring another leader. */
-class Cluster {
-  readonly world: World;
-  readonly nodes: readonly SimNode<TestHost>[];
-
-  constructor(seed: number, codec = false) {
-    this.world = new World({ seed });
-    if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
-    this.nodes = NODES.map((name) => this.world.addNode<TestHost>(name, (ports) => this.makeHost(name, ports)));
-    for (const node of this.nodes) node.start();
-  }
-
-  private async makeHost(name: string, ports: NodePorts): Promise<TestHost> {
-    const host = await ReplicaHost.open({
-      identity: { clusterId: 'test', nodeId: name, incarnation: `${name}-disk` },
-      ports,
-      store: ports.store,
-      peerProtocol: peerProtocol(),
-      walFolder: 'wal',
-      failed: (error) => this.world.fail(error),
-    });
-    for (const peer of NODES) host.setPeer(peer, `${peer}:1`);
-    const groups = Array.from({ length: GROUPS }, (_, index) => {
-      const founding: Founding = {
-        group: `g${index}`,
-        members: NODES.map((nodeId, member) => ({ replicaId: member + 1, nodeId, incarnation: `${nodeId}-disk` })),
-      };
-      const stateMachine = new Words(Buffer.from([1, index]));
-      return host.addGroup({ founding, stateMachine, preferred: NODES[index % NODES.length] === name });
-    });
-    host.start();
-    return { host, groups };
-  }
-
-  leaderOf(index: number): Group<number> | undefined {
-    return this.nodes.map((node) => node.host?.groups[index]).find((group) => group?.status().role === 'leader');
-  }
-
-  async awaitLeaders(): Promise<void> {
-    const led = await this.world.run(() =>
-      Array.from({ length: GROUPS }, (_, index) => this.leaderOf(index)).every((group) => group !== undefined),
-    );
-    expect(led).toBe(true);
-  }
-
-  /** What a machine with an empty log is told when it wants to be a member of the first group. */
-  async refusal(self: { nodeId: string; incarnation: string }, prepare?: (ports: NodePorts) => void): Promise<string> {
-    const founding = this.leaderOf(0)?.founding as Founding;
-    let refusal: string | undefined;
-    const machine = this.world.addNode('elsewhere', async (ports) => {
-      prepare?.(ports);
-      const host = await ReplicaHost.open({
-        identity: { clusterId: 'test', ...self },
-        ports,
-        store: ports.store,
-        peerProtocol: peerProtocol(),
-        walFolder: 'wal',
-        failed: () => undefined,
-      });
-      try {
-        host.addGroup({ founding, stateMachine: new Words(Buffer.from([1, 0])), preferred: true });
-        refusal = 'none';
-      } catch (error) {
-        refusal = (error as Error).message;
-      }
-      return host;
-    });
-    machine.start();
-    await this.world.run(() => refusal !== undefined);
-    return refusal ?? 'no answer';
-  }
-
-  async settle<T>(promise: Promise<T>): Promise<T> {
-    let settled = false;
-    void promise.then(() => (settled = true));
-    await this.world.run(() => settled);
-    return promise;
-  }
-
-  /** Proposes until the word is in, at whoever leads. A repeat may put it in twice: callers count with that. */
-  async write(index: number, word: string): Promise<number> {
-    for (;;) {
-      let outcome: Awaited<ReturnType<Group<number>['propose']>> | undefined;
-      const leader = this.leaderOf(index);
-      if (leader !== undefined) void leader.propose(Buffer.from(word)).then((result) => (outcome = result));
-      await this.world.run(() => outcome !== undefined, 2_000_000);
-      if (outcome?.kind === 'applied') return outcome.result;
-    }
-  }
-}
+import { GROUPS, NODES, WordCluster } from './testing/word-cluster';
 
 describe('ReplicaHost', () => {
   it('elects the preferred leaders at founding, and applies on every node what a proposer was told', async () => {
-    const cluster = new Cluster(1);
+    const cluster = new WordCluster(1);
     await cluster.awaitLeaders();
     for (let index = 0; index < GROUPS; index++) {
       expect(cluster.leaderOf(index)?.status().leader).toBe(NODES[index % NODES.length]);
@@ -136,13 +15,13 @@ describe('ReplicaHost', () => {
   });
 
   it('speaks protobuf when the network carries bytes', async () => {
-    const cluster = new Cluster(2, true);
+    const cluster = new WordCluster(2, { codec: true });
     await cluster.awaitLeaders();
     expect(await cluster.write(0, 'bytes')).toBe(1);
   });
 
   it('answers a read barrier at the leader only, with everything acknowledged applied', async () => {
-    const cluster = new Cluster(3);
+    const cluster = new WordCluster(3);
     await cluster.awaitLeaders();
     await cluster.write(0, 'a');
     await cluster.write(0, 'b');
@@ -161,7 +40,7 @@ describe('ReplicaHost', () => {
   it.each([11, 12, 13, 14, 15])(
     'moves leadership off a node that lost power, keeping every word (seed %i)',
     async (seed) => {
-      const cluster = new Cluster(seed);
+      const cluster = new WordCluster(seed);
       await cluster.awaitLeaders();
       for (let word = 1; word <= 5; word++) await cluster.write(0, `w${word}`);
       const [first] = cluster.nodes;
@@ -180,7 +59,7 @@ describe('ReplicaHost', () => {
   it.each([16, 17, 18])(
     'hands leadership over without losing a word, faster than an election (seed %i)',
     async (seed) => {
-      const cluster = new Cluster(seed, seed === 16);
+      const cluster = new WordCluster(seed, { codec: seed === 16 });
       await cluster.awaitLeaders();
       await cluster.write(0, 'before');
       const group = cluster.leaderOf(0)!;
@@ -195,7 +74,7 @@ describe('ReplicaHost', () => {
   );
 
   it('keeps every word when all nodes lose power at once', async () => {
-    const cluster = new Cluster(21);
+    const cluster = new WordCluster(21);
     await cluster.awaitLeaders();
     for (let index = 0; index < GROUPS; index++)
       for (let word = 0; word < 3; word++) await cluster.write(index, `w${word}`);
@@ -207,7 +86,7 @@ describe('ReplicaHost', () => {
   });
 
   it('ignores a member that comes back on another disk', async () => {
-    const cluster = new Cluster(31);
+    const cluster = new WordCluster(31);
     await cluster.awaitLeaders();
     await cluster.write(1, 'before');
     const [, second, third] = cluster.nodes;
@@ -218,7 +97,7 @@ describe('ReplicaHost', () => {
   });
 
   it('costs little when idle: under 300 events a second for three nodes, whatever they host', async () => {
-    const cluster = new Cluster(41);
+    const cluster = new WordCluster(41);
     await cluster.awaitLeaders();
     await cluster.world.run(cluster.world.now + 5_000_000);
     const before = cluster.world.events;
@@ -229,7 +108,7 @@ describe('ReplicaHost', () => {
 
 describe('a lost log', () => {
   it('is refused while the store shows that there was one', async () => {
-    const cluster = new Cluster(51);
+    const cluster = new WordCluster(51);
     await cluster.awaitLeaders();
     await cluster.write(0, 'word');
     const [first] = cluster.nodes;

@@ -1,11 +1,13 @@
 import {
   changeIn,
+  DEFAULT_LIMITS,
   foundingOf,
   Replica,
   type Ballot,
   type ChosenEntry,
   type Effects,
   type Envelope,
+  type Instance,
   type ReplicaId,
   type ReplicaRecord,
 } from '@synod/paxos';
@@ -21,7 +23,6 @@ import {
   type Timers,
   type Transport,
 } from '@synod/runtime';
-import { Wal, type ReplayedRecord, type WalRecord } from '@synod/wal';
 import type {
   Founding,
   GroupConfiguration,
@@ -33,12 +34,14 @@ import type {
   NodeId,
   ReconfigurableGroup,
 } from './api';
-import { AppliedIndexes } from './applied-indexes';
+import { readGroupState, slotPrefix, writeGroupState } from './group-states';
 import { HostedGroup } from './hosted-group';
-import { decodeGroupRecord, encodeGroupRecord, RECORD_KIND, type GroupRecord } from './log-records';
+import { NodeLog, type LoggedRecord } from './node-log';
 import { PeerLinks, type Identity, type Peer, type PeerProtocol } from './peer-link';
 import type { LedGroup, PeerMessage } from './peer-messages';
-import { StoredConfigurations } from './stored-configurations';
+import { SnapshotInstalls } from './snapshot-installs';
+import { SnapshotServer } from './snapshot-server';
+import { readConfiguration, writeConfiguration } from './stored-configurations';
 
 export interface ReplicaHostPorts {
   readonly clock: Clock;
@@ -46,6 +49,8 @@ export interface ReplicaHostPorts {
   readonly random: Random;
   readonly disk: Disk;
   readonly transport: Transport;
+  /** For snapshots, so that bulk never delays a heartbeat: with connections of its own. `transport` if absent. */
+  readonly bulkTransport?: Transport;
   readonly log: Log;
   readonly probes: Probes;
 }
@@ -72,13 +77,42 @@ export const DEFAULT_TIMES: ReplicationTimes = {
 /** Election time-outs that a node may take until it lists a group that it is believed to lead: it has to finish phase 1 first. */
 const UNLISTED_TIMEOUTS = 5;
 
+/** How much of the log is kept, on disk for all groups together and in memory for each. */
+export interface LogLimits {
+  /** Of one file of the log. A few of them are kept, which bounds what a start has to read; each costs two syncs more. */
+  readonly segmentBytes: number;
+  /** Applied instances kept in memory for members that lag, at most; one that is further behind is sent a snapshot. */
+  readonly tailInstances: number;
+  /** Their bytes, at most. */
+  readonly tailBytes: number;
+}
+
+export const DEFAULT_LOG_LIMITS: LogLimits = {
+  segmentBytes: 16 << 20,
+  tailInstances: DEFAULT_LIMITS.tailInstances,
+  tailBytes: DEFAULT_LIMITS.tailBytes,
+};
+
+/** What a replica was made of at a start. */
+export interface Rebuilt {
+  /** From the log. */
+  readonly promised: Ballot;
+  /** Where the log begins. */
+  readonly truncatedThrough: Instance;
+  /** From the store. */
+  readonly appliedThrough: Instance;
+  readonly snapshotThrough: Instance;
+}
+
 /** Sees what a checker needs: every vote or promise that leaves, every value applied. Used by the simulation alone. */
 export interface ReplicationObserver {
   /** Called when an envelope leaves that vouches for this node's disk. */
   vouched(group: GroupId, from: Member, envelope: Envelope): void;
   applied(group: GroupId, by: Member, entry: ChosenEntry): void;
-  /** After a start: the records that the log held, and the promise that the replica rebuilt from them. */
-  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[], promised: Ballot): void;
+  /** At a start: the records that the log held, and what is rebuilt from them. Called before the replica is believed. */
+  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[], rebuilt: Rebuilt): void;
+  /** A snapshot took the place of the state. */
+  installed(group: GroupId, by: Member, appliedThrough: Instance): void;
 }
 
 export interface ReplicaHostOptions {
@@ -88,6 +122,7 @@ export interface ReplicaHostOptions {
   readonly peerProtocol: PeerProtocol;
   readonly walFolder: string;
   readonly times?: ReplicationTimes;
+  readonly logLimits?: LogLimits;
   readonly observer?: ReplicationObserver;
   /** Called once if the log or the store fails: the process must end, since what it promised may be gone. */
   readonly failed: (error: unknown) => void;
@@ -111,14 +146,15 @@ export class ReplicaHost {
   private readonly groups_ = new Map<GroupId, HostedGroup<unknown>>();
   private readonly dirty = new Set<HostedGroup<unknown>>();
   private readonly recovered = new Map<GroupId, Recovered>();
-  private readonly applied: AppliedIndexes;
-  private readonly configurations: StoredConfigurations;
   private readonly links: PeerLinks;
   private readonly times: ReplicationTimes;
+  private readonly logLimits: LogLimits;
+  private readonly snapshotServer: SnapshotServer;
+  private readonly snapshotInstalls: SnapshotInstalls;
   private readonly lastHeardUs = new Map<NodeId, number>();
   private readonly peerLed = new Map<NodeId, { version: number; groups: ReadonlyMap<GroupId, LedGroup['ballot']> }>();
   private readonly sentLedVersion = new Map<NodeId, number>();
-  private wal!: Wal;
+  private log!: NodeLog;
   private ledVersion = 1;
   private turnScheduled = false;
   private stopped = false;
@@ -126,11 +162,23 @@ export class ReplicaHost {
 
   private constructor(private readonly options: ReplicaHostOptions) {
     this.times = options.times ?? DEFAULT_TIMES;
-    this.applied = new AppliedIndexes(options.store);
-    this.configurations = new StoredConfigurations(options.store);
+    this.logLimits = options.logLimits ?? DEFAULT_LOG_LIMITS;
     this.links = new PeerLinks(options.identity, options.peerProtocol, options.ports, {
       connected: (peer) => this.peerConnected(peer),
       received: (peer, message) => this.peerReceived(peer, message),
+    });
+    const { identity, store, ports } = options;
+    const bulk = { ...ports, transport: ports.bulkTransport ?? ports.transport };
+    this.snapshotServer = new SnapshotServer(identity.clusterId, bulk, store, (id) => {
+      const group = this.groups_.get(id);
+      if (group === undefined) return undefined;
+      const { options, founding, configuration } = group;
+      return { prefix: options.prefix, founders: founding.members, configuration };
+    });
+    this.snapshotInstalls = new SnapshotInstalls(identity.clusterId, bulk, store, {
+      turn: () => this.turn(),
+      installed: ({ founding, self, state }) => options.observer?.installed(founding.group, self, state.appliedThrough),
+      fault: (error) => this.fail(error),
     });
   }
 
@@ -140,10 +188,10 @@ export class ReplicaHost {
    */
   static async open(options: ReplicaHostOptions): Promise<ReplicaHost> {
     const host = new ReplicaHost(options);
-    host.wal = await Wal.open({
+    host.log = await NodeLog.open({
       disk: options.ports.disk,
       folder: options.walFolder,
-      knownKinds: Object.values(RECORD_KIND),
+      segmentBytes: host.logLimits.segmentBytes,
       onRecord: (record) => host.recover(record),
     });
     return host;
@@ -183,24 +231,32 @@ export class ReplicaHost {
         `group ${group} was founded here with other members; check the cluster id`,
       );
     }
-    const appliedThrough = this.applied.of(group);
+    const state = readGroupState(this.options.store, group);
+    const { appliedThrough, snapshotThrough } = state;
     if (recovered?.founding === undefined && appliedThrough > 0)
       throw lostLog(`group ${group} was applied here through ${appliedThrough}`);
+    const { tailInstances, tailBytes } = this.logLimits;
     const replica = new Replica({
       self: self.replicaId,
       members: members.map((member) => member.replicaId),
       configuration,
       ahead,
+      tailInstances,
+      tailBytes,
     });
     for (const record of recovered?.records ?? []) replica.restore(record);
-    replica.restored(appliedThrough);
-    this.options.observer?.recovered(group, self, recovered?.records ?? [], replica.promised);
-    const hosted = new HostedGroup<R>(options, self, replica, appliedThrough, () =>
-      this.wake(hosted as HostedGroup<unknown>),
-    );
+    const { promised, truncatedThrough } = replica;
+    const rebuilt = { promised, truncatedThrough, appliedThrough, snapshotThrough };
+    this.options.observer?.recovered(group, self, recovered?.records ?? [], rebuilt);
+    if (truncatedThrough > appliedThrough) throw lostState(group, rebuilt);
+    replica.restored(appliedThrough, snapshotThrough);
+    const hosted = new HostedGroup<R>(options, self, replica, state, () => this.wake(hosted as HostedGroup<unknown>));
+    hosted.destroyed = recovered?.destroyed ?? new Set();
     this.groups_.set(group, hosted as HostedGroup<unknown>);
-    // A founding record precedes every other record of its group in the log, so no vote is ever found without it.
-    if (recovered?.founding === undefined) void this.persist([walRecord(group, { kind: 'founded', members })]);
+    options.stateMachine.load(slotPrefix(options.prefix, state.slot), this.options.store);
+    void this.snapshotInstalls.clearIdleSlot(hosted as HostedGroup<unknown>);
+    // Before every other record of its group, and said again before it is cut off: no vote is ever found without it.
+    if (recovered?.founding === undefined) void this.persist([{ group, record: { kind: 'founded', members } }]);
     const now = this.options.ports.clock.monotonicUs();
     const alone = members.length === 1;
     hosted.watch.suspectAtUs = alone || options.preferred ? now : now + this.electionDelayUs();
@@ -224,11 +280,7 @@ export class ReplicaHost {
   start(): void {
     this.every('heartbeat', this.times.heartbeatUs, () => this.heartbeat());
     this.every('tick', this.times.tickUs, () => this.tick());
-    this.every(
-      'flush',
-      this.times.flushUs,
-      () => void this.options.store.flush().catch((error: unknown) => this.fail(error)),
-    );
+    this.every('flush', this.times.flushUs, () => void this.flush().catch((error: unknown) => this.fail(error)));
   }
 
   /** Whether a conversation with another node is open. */
@@ -247,18 +299,27 @@ export class ReplicaHost {
     for (const cancel of this.periodic.values()) cancel();
     for (const group of this.groups_.values()) group.stop();
     this.links.stop();
-    await this.wal.close();
+    this.snapshotInstalls.stop();
+    this.snapshotServer.stop();
+    await this.log.close();
   }
 
-  private recover(record: ReplayedRecord): void {
-    const group = record.group;
+  private recover({ group, record }: LoggedRecord): void {
     let known = this.recovered.get(group);
     if (known === undefined)
       this.recovered.set(group, (known = { founding: undefined, records: [], destroyed: new Set() }));
-    const decoded = decodeGroupRecord(group, record.kind, Buffer.from(record.payload));
-    if (decoded.kind === 'founded') known.founding = decoded.members;
-    else if (decoded.kind === 'destroyed') known.destroyed.add(decoded.replicaId);
-    else known.records.push(decoded);
+    if (record.kind === 'founded') known.founding = record.members;
+    else if (record.kind === 'destroyed') known.destroyed.add(record.replicaId);
+    else known.records.push(record);
+  }
+
+  /** What the store has applied before a flush, it holds for good after it: so much may be forgotten, in memory and on the log's disk. */
+  private async flush(): Promise<void> {
+    const applied = [...this.groups_.values()].map((group) => ({ group, through: group.state.appliedThrough }));
+    await this.options.store.flush();
+    if (this.stopped) return;
+    for (const { group, through } of applied) group.flushed(through);
+    await this.log.truncate(this.groups_);
   }
 
   private wake(group: HostedGroup<unknown>): void {
@@ -282,13 +343,14 @@ export class ReplicaHost {
     const stepped = [...this.dirty].map((group) => ({ group, effects: group.step() }));
     this.dirty.clear();
 
-    const records: WalRecord[] = [];
+    const records: LoggedRecord[] = [];
     const vouching: { group: HostedGroup<unknown>; envelope: Envelope }[] = [];
     for (const { group, effects } of stepped) {
       for (const effect of effects) {
         for (const envelope of effect.sendNow) this.send(group, envelope);
-        for (const record of effect.persist) records.push(walRecord(group.founding.group, record));
+        for (const record of effect.persist) records.push({ group: group.founding.group, record });
         for (const envelope of effect.send) vouching.push({ group, envelope });
+        for (const from of effect.needsSnapshot) this.fetchSnapshot(group, from);
         for (const state of effect.reached) this.options.ports.probes.sometimes(state);
       }
     }
@@ -314,10 +376,10 @@ export class ReplicaHost {
     store.transaction((transaction) => {
       for (const { group, entries } of applying) {
         group.apply(transaction, entries);
-        this.applied.set(transaction, group.founding.group, group.status().appliedThrough);
+        writeGroupState(transaction, group.founding.group, group.state);
         // The configuration that the replica goes by is that of what it has delivered, which is now applied.
         if (entries.some(({ value }) => changeIn(value) !== undefined)) {
-          this.configurations.set(transaction, group.founding.group, latestIn(entries));
+          writeConfiguration(transaction, group.founding.group, latestIn(entries));
         }
       }
     });
@@ -327,14 +389,20 @@ export class ReplicaHost {
     }
   }
 
-  private async persist(records: readonly WalRecord[]): Promise<void> {
+  private async persist(records: readonly LoggedRecord[]): Promise<void> {
     try {
-      await this.wal.append(records);
+      await this.log.append(records);
     } catch (error) {
       this.fail(error);
       // Never resolves: what waited for durability must not happen.
       await new Promise<never>(() => undefined);
     }
+  }
+
+  private fetchSnapshot(group: HostedGroup<unknown>, from: number): void {
+    const nodeId = group.nodeOf(from);
+    const address = nodeId === undefined ? undefined : this.links.address(nodeId);
+    if (address !== undefined) this.snapshotInstalls.begin(group, address);
   }
 
   private vouch(group: HostedGroup<unknown>, envelope: Envelope): void {
@@ -383,7 +451,7 @@ export class ReplicaHost {
     const { replicaId } = group.self;
     this.options.ports.log.warn('this replica was removed from its group', { group: id, replica: replicaId });
     group.stop();
-    void this.persist([walRecord(id, { kind: 'destroyed', replicaId })]).then(() => group.options.removed?.());
+    void this.persist([{ group: id, record: { kind: 'destroyed', replicaId } }]).then(() => group.options.removed?.());
   }
 
   /** What the store, or else whoever let this replica in, says of a group's members; nothing for a group as it was founded. */
@@ -391,7 +459,7 @@ export class ReplicaHost {
     readonly configuration: GroupConfiguration;
     readonly ahead: boolean;
   } {
-    const read = this.configurations.of(founding.group);
+    const read = readConfiguration(this.options.store, founding.group);
     const ahead = joined !== undefined && (read?.version ?? -1) < joined.version;
     // The founding too is handed to the replica whole, so that it can say which node each of its members is.
     return { configuration: ahead ? joined : (read ?? foundingOf(founding.members)), ahead };
@@ -539,6 +607,7 @@ export class ReplicaHost {
     this.stopped = true;
     for (const cancel of this.periodic.values()) cancel();
     this.links.stop();
+    this.snapshotInstalls.stop();
     this.options.failed(error);
   }
 }
@@ -567,6 +636,10 @@ function latestIn(entries: readonly ChosenEntry[]): GroupConfiguration {
   return changes.at(-1) as GroupConfiguration;
 }
 
-function walRecord(group: GroupId, record: GroupRecord): WalRecord {
-  return { kind: RECORD_KIND[record.kind], group, payload: encodeGroupRecord(record) };
+/** The refusal of a node whose store is gone, or is not the one that belongs to its log. */
+function lostState(group: GroupId, { truncatedThrough, appliedThrough }: Rebuilt): SynodError {
+  return new SynodError(
+    'corrupt',
+    `the log of group ${group} begins behind instance ${truncatedThrough}, and the store holds it only through ${appliedThrough}: restore the data folder as a whole`,
+  );
 }

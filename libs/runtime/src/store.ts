@@ -34,6 +34,12 @@ export interface StoreTransaction extends StoreReader {
   remove(key: Uint8Array): void;
 }
 
+/** A view that stays the same over any number of event-loop turns, whatever is committed meanwhile. Costs disk space until it is released. */
+export interface StoreSnapshot extends StoreReader {
+  /** Idempotent. Nothing may be read afterwards. */
+  release(): void;
+}
+
 /** Longest key of a `Store`: 1,978 is what LMDB takes with pages of 4 KiB; the rest is left for the adapter. */
 export const STORE_KEY_BYTES_MAX = 1_900;
 
@@ -50,6 +56,8 @@ export interface Store extends StoreReader {
    * Transactions do not nest, and inside `work` the store is read through the transaction only.
    */
   transaction<T>(work: (transaction: StoreTransaction) => T): T;
+  /** The store as some transaction boundary left it, the last one that `flush` had resolved for or a later one. */
+  snapshot(): StoreSnapshot;
   /** Resolves once every transaction committed before this call is durable. */
   flush(): Promise<void>;
   /** Waits for what `flush` would, then releases the store. Every later call on it throws or rejects. */

@@ -5,6 +5,7 @@ import {
   type Entry,
   type KeyRange,
   type Store,
+  type StoreSnapshot,
   type StoreTransaction,
 } from '@synod/runtime';
 import BTree from 'sorted-btree';
@@ -83,6 +84,11 @@ export class SimStore {
       transaction.end();
       this.writing = false;
     }
+  }
+
+  /** Of the last flush, or of now: a reader must do with either. */
+  snapshot(): Tree {
+    return (this.fate.chance(1, 2) ? this.flushed.tree : this.tree).clone();
   }
 
   flush(inc: Incarnation): Promise<void> {
@@ -172,6 +178,23 @@ class StorePort implements Store {
   transaction<T>(work: (transaction: StoreTransaction) => T): T {
     this.mustBeOpen();
     return this.store.transaction(work);
+  }
+
+  snapshot(): StoreSnapshot {
+    this.mustBeOpen();
+    const tree = this.store.snapshot();
+    return {
+      get: (key) => {
+        this.mustBeOpen();
+        const value = tree.get(textOf(key));
+        return value === undefined ? undefined : Buffer.from(value);
+      },
+      range: (range) => {
+        this.mustBeOpen();
+        return { [Symbol.iterator]: () => entriesOf(tree, range) };
+      },
+      release: () => tree.clear(),
+    };
   }
 
   async flush(): Promise<void> {

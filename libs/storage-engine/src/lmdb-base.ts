@@ -1,5 +1,5 @@
-import { open, type RootDatabase } from 'lmdb';
-import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange } from '@synod/runtime';
+import { open, type RootDatabase, type Transaction } from 'lmdb';
+import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange, type StoreSnapshot } from '@synod/runtime';
 import type { Memtable } from './memtable';
 
 /**
@@ -27,6 +27,8 @@ export interface StoreBase {
   get(key: Uint8Array): Buffer | undefined;
   /** All entries of a range, lazily; its limit is for who reads it, since memtables may have removed some of them. */
   range(range: KeyRange): Iterable<Entry>;
+  /** What has been written so far, as it stays. */
+  snapshot(): StoreSnapshot;
   /** Writes all changes of some tables, oldest first, as one transaction. Resolves once they are visible and durable. */
   write(tables: readonly Memtable[]): Promise<void>;
   close(): Promise<void>;
@@ -63,13 +65,38 @@ export class LmdbBase implements StoreBase {
     return this.db.get(key);
   }
 
-  *range({ start, end, reverse }: KeyRange): Generator<Entry> {
+  range(range: KeyRange): Iterable<Entry> {
+    return this.walk(range);
+  }
+
+  snapshot(): StoreSnapshot {
+    const transaction = this.db.useReadTransaction();
+    let released = false;
+    return {
+      get: (key) => this.db.get(key, { transaction }),
+      range: (range) => this.walk(range, transaction),
+      release: () => {
+        if (!released) transaction.done();
+        released = true;
+      },
+    };
+  }
+
+  private *walk({ start, end, reverse, limit }: KeyRange, transaction?: Transaction): Generator<Entry> {
     const [from, to] = [bound(start), bound(end)];
     if (Buffer.compare(from, to) >= 0) return;
+    const options = transaction === undefined ? {} : { transaction, ...(limit === undefined ? {} : { limit }) };
     const entries =
       reverse === true
-        ? this.db.getRange({ start: to, end: from, reverse: true, exclusiveStart: true, inclusiveEnd: true })
-        : this.db.getRange({ start: from, end: to });
+        ? this.db.getRange({
+            start: to,
+            end: from,
+            reverse: true,
+            exclusiveStart: true,
+            inclusiveEnd: true,
+            ...options,
+          })
+        : this.db.getRange({ start: from, end: to, ...options });
     for (const { key, value } of entries) yield { key: key as Buffer, value };
   }
 

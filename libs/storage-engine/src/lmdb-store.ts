@@ -8,6 +8,7 @@ import {
   type KeyRange,
   type Store,
   type StoreReader,
+  type StoreSnapshot,
   type StoreTransaction,
 } from '@synod/runtime';
 import { latin1, layeredRange } from './layered-range';
@@ -98,6 +99,12 @@ export class LmdbStore implements Store {
     if (transaction.changes > 0) this.version += 1;
     if (this.active.bytes >= TABLE_BYTES_MAX || this.active.size >= TABLE_CHANGES_MAX) void this.seal();
     return result;
+  }
+
+  /** LMDB shows whole tables only, so that what it holds is a transaction boundary: invariant `tables-hold-whole-transactions`. */
+  snapshot(): StoreSnapshot {
+    this.checkUsable();
+    return this.base.snapshot();
   }
 
   async flush(): Promise<void> {

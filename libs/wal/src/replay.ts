@@ -16,7 +16,8 @@ export interface ReplayOptions {
   readonly folder: string;
   /** The record kinds that this release understands; any if absent. */
   readonly knownKinds?: readonly number[];
-  readonly onRecord: (record: ReplayedRecord) => void;
+  /** @param segment number of the segment that holds it */
+  readonly onRecord: (record: ReplayedRecord, segment: number) => void;
 }
 
 /** Where the log goes on. */
@@ -38,11 +39,13 @@ export interface ReplayEnd {
  */
 export async function replay(options: ReplayOptions): Promise<ReplayEnd> {
   const { disk, folder } = options;
-  const numbers = await segmentNumbers(disk, folder);
-  let end: ReplayEnd = { oldestSegment: numbers[0] ?? 1, nextSegment: numbers[0] ?? 1, nextSequence: 1 };
+  const found = await segmentNumbers(disk, folder);
+  const oldest = (await oldestNeeded(disk, folder, found)) ?? found[0] ?? 1;
+  const numbers = found.filter((number) => number >= oldest);
+  let end: ReplayEnd = { oldestSegment: oldest, nextSegment: oldest, nextSequence: 1 };
   for (const [index, number] of numbers.entries()) {
     const expected = end.oldestSegment + index;
-    if (number !== expected) throw rotten(segmentName(folder, expected), 0, 'this segment is missing');
+    if (number !== expected) throw missing(folder, expected, numbers[0] ?? number);
     const name = segmentName(folder, number);
     const file = await disk.open(name);
     try {
@@ -55,6 +58,30 @@ export async function replay(options: ReplayOptions): Promise<ReplayEnd> {
   // The process may have died between creating a segment and syncing its name.
   if (numbers.length > 0) await disk.syncDirectory(folder);
   return end;
+}
+
+/**
+ * Where the replay begins, by the word of the newest segment: it was durable before the first one was deleted. Segments before that are
+ * what a crash left of a truncation.
+ * @returns undefined if there is no segment with a whole header
+ */
+async function oldestNeeded(disk: Disk, folder: string, numbers: readonly number[]): Promise<number | undefined> {
+  for (const number of numbers.toReversed()) {
+    const file = await disk.open(segmentName(folder, number));
+    try {
+      const header = parseSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
+      if (header !== undefined) return header.oldest;
+    } finally {
+      await file.close();
+    }
+  }
+  return undefined;
+}
+
+function missing(folder: string, expected: number, oldestHere: number): SynodError {
+  const name = segmentName(folder, expected);
+  if (oldestHere <= expected) return rotten(name, 0, 'this segment is missing');
+  return rotten(name, 0, `segments from ${expected} on are needed, and the oldest here is ${oldestHere}`);
 }
 
 interface Segment {
@@ -85,7 +112,7 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
       throw rotten(name, offset, `it claims ${batch.syncedOffset} bytes before it to be synced`);
     for (const record of readRecords(batch.body)) {
       checkKind(options, record, header, `${name}, batch at offset ${offset}`);
-      options.onRecord(record);
+      options.onRecord(record, number);
     }
     offset += batch.size;
     sequence += 1;
@@ -113,13 +140,6 @@ function checkHeader(header: SegmentHeader, segment: Segment, before: ReplayEnd)
     );
   }
   if (header.number !== number) throw rotten(name, 0, `it holds segment ${header.number}`);
-  if (header.oldest < before.oldestSegment) {
-    throw rotten(
-      name,
-      0,
-      `segments from ${header.oldest} on are needed, and the oldest here is ${before.oldestSegment}`,
-    );
-  }
   if (!isFirst && header.firstSequence !== before.nextSequence) {
     const what = `it begins with batch ${header.firstSequence}, but the segment before ends with ${before.nextSequence - 1}`;
     throw rotten(name, 0, what);

@@ -10,7 +10,7 @@ import { SynodError, type Disk, type DiskFile } from '@synod/runtime';
  * | 8 | 4 | crc32 of all that follows |
  * | 12 | 2 | format of what is behind the header |
  * | 14 | 6 | number of this segment |
- * | 20 | 6 | number of the oldest segment that a replay needs; those before it may be gone |
+ * | 20 | 6 | number of the oldest segment that a replay needs; those before it may be gone. The newest segment's word counts |
  * | 26 | 6 | sequence of the first batch |
  * | 32 | 32 | release that wrote it, for the error that names it; zero-padded |
  */

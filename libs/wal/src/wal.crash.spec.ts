@@ -97,6 +97,67 @@ it('keeps a prefix with everything acknowledged, whichever pieces of unsynced wr
   );
 });
 
+describe('Giving up old segments', () => {
+  /** Counts up in one group; what the other said once at the beginning must be found for ever. */
+  async function count(
+    powerFailsAtByte: number,
+    copiesForward = true,
+  ): Promise<{ disk: FaultyDisk; acknowledged: number }> {
+    const disk = new FaultyDisk();
+    disk.powerFailsAtByte = powerFailsAtByte;
+    let acknowledged = -1;
+    const idle = { kind: 1, group: 'idle', payload: Buffer.from('said once') };
+    try {
+      const wal = await Wal.open({ disk, folder: 'wal', segmentBytes: 200, onRecord: () => undefined });
+      await wal.append([idle]);
+      for (let number = 0; number < 12; number += 1) {
+        await wal.append([{ kind: 1, group: 'busy', payload: Buffer.from(String(number)) }]);
+        acknowledged = number;
+        if (wal.currentSegment - wal.oldestSegment < 2) continue;
+        const copiedTo = await wal.append([
+          ...(copiesForward ? [idle] : []),
+          { kind: 1, group: 'busy', payload: Buffer.from(String(number)) },
+        ]);
+        wal.giveUpBefore(copiedTo);
+      }
+      await wal.close();
+    } catch (error) {
+      if (disk.bytesWritten < powerFailsAtByte) throw error;
+    }
+    return { disk, acknowledged };
+  }
+
+  async function found(disk: FaultyDisk): Promise<Map<string, string>> {
+    const last = new Map<string, string>();
+    await Wal.open({ disk, folder: 'wal', onRecord: ({ group, payload }) => last.set(group, payload.toString()) });
+    return last;
+  }
+
+  it('bounds the folder, and keeps what was copied forward', async () => {
+    const { disk } = await count(Infinity);
+    expect(disk.names().length).toBeLessThan(6);
+    expect(disk.names()[0]).not.toBe('wal/000000000001.wal');
+    expect(await found(disk)).toEqual(new Map(Object.entries({ idle: 'said once', busy: '11' })));
+    expect((await found((await count(Infinity, false)).disk)).has('idle')).toBe(false);
+  });
+
+  it('loses nothing that is needed, wherever the power fails', async () => {
+    const total = (await count(Infinity)).disk.bytesWritten;
+    const survivals: Survival[] = [() => true, () => false, (piece) => piece % 2 === 0, (piece) => piece % 2 === 1];
+    for (let cutAt = 0; cutAt < total; cutAt += 3) {
+      const { disk, acknowledged } = await count(cutAt);
+      if (acknowledged < 0) continue;
+      for (const survives of survivals) {
+        const after = disk.afterPowerCut(survives);
+        const last = await found(after);
+        expect(last.get('idle')).toBe('said once');
+        expect(Number(last.get('busy'))).toBeGreaterThanOrEqual(acknowledged);
+        expect(await found(after)).toEqual(last); // What a crash left of a truncation is gone, or does no harm.
+      }
+    }
+  });
+});
+
 describe('With any one byte harmed', () => {
   const appends = appendsOf([5, 40, 12, 90, 3, 61, 30]);
 

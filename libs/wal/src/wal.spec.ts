@@ -252,6 +252,47 @@ describe('Segments that are not all there', () => {
     await expect(reopen(disk)).rejects.toMatchObject({ kind: 'corrupt' });
   });
 
+  it('refuses to start when what was given up is all that is left', async () => {
+    const disk = new FaultyDisk();
+    const { wal } = await reopen(disk, { segmentBytes: 100 });
+    for (const text of ['a', 'b']) await wal.append([record(text.repeat(80))]);
+    wal.giveUpBefore(2);
+    const before = disk.copy();
+    await wal.append([record('c'.repeat(80))]);
+    await wal.close(); // Its mark goes into a segment of its own.
+    expect(disk.names()).toEqual([2, 3, 4].map((number) => `wal/00000000000${number}.wal`));
+    expect((await reopen(before)).replayed).toHaveLength(2);
+    disk.delete('wal/000000000002.wal');
+    await expect(reopen(disk)).rejects.toMatchObject({
+      kind: 'corrupt',
+      message: expect.stringContaining('segments from 2 on are needed, and the oldest here is 3') as string,
+    });
+  });
+
+  it('deletes what is given up although nothing more is appended', async () => {
+    const disk = new FaultyDisk();
+    const { wal } = await reopen(disk, { segmentBytes: 100 });
+    for (const text of ['a', 'b', 'c']) await wal.append([record(text.repeat(80))]);
+    wal.giveUpBefore(3);
+    await wal.close();
+    expect(disk.names()).toEqual(['wal/000000000003.wal', 'wal/000000000004.wal']);
+    expect((await reopen(disk)).replayed).toHaveLength(1);
+  });
+
+  it('says in which segment a record is, when it is appended and when it is replayed', async () => {
+    const disk = new FaultyDisk();
+    const { wal } = await reopen(disk, { segmentBytes: 100 });
+    const appended: number[] = [];
+    for (const text of ['a', 'b', 'c']) appended.push(await wal.append([record(text.repeat(80))]));
+    await wal.close();
+    const replayed: number[] = [];
+    await reopen(disk, { onRecord: (_record, segment) => replayed.push(segment) });
+    expect([appended, replayed]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+  });
+
   it('refuses to start when an earlier one lost its tail, even at a batch boundary', async () => {
     const disk = await threeSegments();
     disk.put('wal/000000000002.wal', disk.contents('wal/000000000002.wal').subarray(0, 64));

@@ -3,7 +3,14 @@ import { BatchBuilder } from './batch';
 import { deferred } from './deferred';
 import type { ReplayedRecord, WalRecord } from './record';
 import { replay, type ReplayEnd } from './replay';
-import { createSegment, SEGMENT_FORMAT, SEGMENT_HEADER_BYTES, segmentName } from './segment';
+import {
+  createSegment,
+  SEGMENT_FORMAT,
+  SEGMENT_HEADER_BYTES,
+  segmentName,
+  segmentNumbers,
+  type SegmentHeader,
+} from './segment';
 
 export interface WalOptions {
   readonly disk: Disk;
@@ -15,8 +22,8 @@ export interface WalOptions {
   readonly release?: string;
   /** The record kinds that this release understands: another one found stops the start. Any are taken if absent. */
   readonly knownKinds?: readonly number[];
-  /** Called for every record of the log in the order of the appends, before `open` resolves. */
-  readonly onRecord: (record: ReplayedRecord) => void;
+  /** Called for every record of the log in the order of the appends, before `open` resolves, with the segment that holds it. */
+  readonly onRecord: (record: ReplayedRecord, segment: number) => void;
   /** Called once, when a write or a sync failed: the process must stop. Waiting appends are rejected as well. */
   readonly onFailure?: (error: SynodError) => void;
 }
@@ -40,9 +47,16 @@ export class Wal {
   /** Where the next batch goes. Everything before it in this segment is synced. */
   private offset = SEGMENT_HEADER_BYTES;
 
+  /** What the next segment will say is the oldest that a replay needs. */
+  private oldest: number;
+  /** Segments before this are deleted, or being deleted. */
+  private deletedBefore: number;
+  /** Resolves when no segment is being deleted. Never rejects. */
+  private deleting: Promise<void> = Promise.resolve();
+
   /** What arrives now, and who waits for it; `writing` is on its way to the disk. They take turns. */
-  private filling = { batch: new BatchBuilder(), durable: deferred() };
-  private writing = { batch: new BatchBuilder(), durable: deferred() };
+  private filling = { batch: new BatchBuilder(), durable: deferred<number>() };
+  private writing = { batch: new BatchBuilder(), durable: deferred<number>() };
   /** Set while batches are being written; resolves when none is left. Never rejects. */
   private drained: Promise<void> | undefined;
   private failure: SynodError | undefined;
@@ -51,11 +65,12 @@ export class Wal {
   private constructor(
     private readonly options: WalOptions,
     file: DiskFile,
-    private readonly replayed: ReplayEnd,
+    replayed: ReplayEnd,
   ) {
     this.file = file;
     this.segment = replayed.nextSegment;
     this.sequence = replayed.nextSequence;
+    this.oldest = this.deletedBefore = replayed.oldestSegment;
   }
 
   /**
@@ -68,12 +83,30 @@ export class Wal {
     await disk.makeFolder(folder);
     await disk.syncDirectory(parentOf(folder));
     const replayed = await replay(options);
-    const file = await createSegment(
-      disk,
-      folder,
-      headerFor(options, replayed, replayed.nextSegment, replayed.nextSequence),
-    );
+    const { oldestSegment: oldest, nextSegment: number, nextSequence: firstSequence } = replayed;
+    const file = await createSegment(disk, folder, headerFor(options, { oldest, number, firstSequence }));
+    const leftOver = (await segmentNumbers(disk, folder)).filter((each) => each < oldest);
+    if (leftOver.length > 0) await deleteSegments(disk, folder, leftOver);
     return new Wal(options, file, replayed);
+  }
+
+  /** The segment being written. Those before it change no more. */
+  get currentSegment(): number {
+    return this.segment;
+  }
+
+  /** The oldest segment that has not been given up. */
+  get oldestSegment(): number {
+    return this.oldest;
+  }
+
+  /**
+   * Gives up the segments before `oldest`: the caller has made sure that no replay needs a record of them, with whatever it appended for
+   * that durable. They are deleted once another segment, whose header says so, is durable: the next one, begun as soon as nobody waits.
+   */
+  giveUpBefore(oldest: number): void {
+    this.oldest = Math.max(this.oldest, Math.min(oldest, this.segment));
+    if (this.closing === undefined && this.failure === undefined) this.drained ??= this.drain();
   }
 
   /** Bytes taken in and not yet durable. The log itself sets no bound: its host stops taking work above one. */
@@ -83,11 +116,11 @@ export class Wal {
 
   /**
    * Takes records in, in order, copying their payloads.
-   * @returns resolves once these and all earlier records are durable, in the order of the appends; for no records, once all earlier
-   * ones are. Rejects with `outcome-unknown` if the log fails first: the records may or may not be found by the next start.
+   * @returns resolves once these and all earlier records are durable, in the order of the appends, with the number of the segment that
+   * holds them; for no records, once all earlier ones are. Rejects with `outcome-unknown` if the log fails first: the records may or may not be found by the next start.
    * @throws {SynodError} (by rejection) `invalid-argument` for a record that does not fit the format: nothing was appended
    */
-  append(records: readonly WalRecord[]): Promise<void> {
+  append(records: readonly WalRecord[]): Promise<number> {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     if (this.closing !== undefined)
       return Promise.reject(new SynodError('unavailable', 'the write-ahead log is closed'));
@@ -100,7 +133,7 @@ export class Wal {
       this.drained ??= this.drain();
     }
     if (!this.filling.batch.isEmpty) return this.filling.durable.promise;
-    return this.drained === undefined ? Promise.resolve() : this.writing.durable.promise;
+    return this.drained === undefined ? Promise.resolve(this.segment) : this.writing.durable.promise;
   }
 
   /** Waits for everything appended, notes at the end that all of it is synced, and closes the file. */
@@ -109,22 +142,27 @@ export class Wal {
     return this.closing;
   }
 
-  /** Writes batch after batch until nothing is left to write. */
+  /** Writes batch after batch until nothing is left to write, nor to be deleted: an idle log shrinks too. */
   private async drain(): Promise<void> {
     for (;;) {
       // The rest of this turn, and whoever was waiting for the batch before, may still add to this one.
       await Promise.resolve();
-      if (this.filling.batch.isEmpty || this.failure !== undefined) break;
-      [this.filling, this.writing] = [this.writing, this.filling];
-      this.filling.durable = deferred();
+      const idle = this.filling.batch.isEmpty;
+      if (this.failure !== undefined || (idle && this.oldest === this.deletedBefore)) break;
       try {
+        if (idle) {
+          await this.beginSegment();
+          continue;
+        }
+        [this.filling, this.writing] = [this.writing, this.filling];
+        this.filling.durable = deferred<number>();
         await this.writeAndSync(this.writing.batch);
       } catch (cause) {
         this.fail(cause);
         break;
       }
       this.writing.batch.reset();
-      this.writing.durable.resolve();
+      this.writing.durable.resolve(this.segment);
     }
     this.drained = undefined;
   }
@@ -145,16 +183,30 @@ export class Wal {
 
   private async beginSegment(): Promise<void> {
     const { disk, folder } = this.options;
-    const header = headerFor(this.options, this.replayed, this.segment + 1, this.sequence);
+    const { oldest, sequence: firstSequence } = this;
+    const header = headerFor(this.options, { oldest, number: this.segment + 1, firstSequence });
     const file = await createSegment(disk, folder, header);
     await this.file.close();
     this.file = file;
     this.segment += 1;
     this.offset = SEGMENT_HEADER_BYTES;
+    this.deleteBefore(oldest);
+  }
+
+  /** Deletes what the newest header, which is durable, has given up. Appends do not wait for it. */
+  private deleteBefore(oldest: number): void {
+    const { disk, folder } = this.options;
+    const numbers = Array.from({ length: oldest - this.deletedBefore }, (_, index) => this.deletedBefore + index);
+    if (numbers.length === 0) return;
+    this.deletedBefore = oldest;
+    this.deleting = this.deleting
+      .then(() => deleteSegments(disk, folder, numbers))
+      .catch((cause: unknown) => this.fail(cause));
   }
 
   /** After a failed sync the kernel may have dropped the pages and say so only once: no retry can tell what is on the disk. */
   private fail(cause: unknown): void {
+    if (this.failure !== undefined) return;
     const where = `${segmentName(this.options.folder, this.segment)} at offset ${this.offset}`;
     const why = cause instanceof Error ? cause.message : String(cause);
     this.failure = new SynodError('outcome-unknown', `write-ahead log: cannot write ${where}: ${why}`, { cause });
@@ -169,13 +221,23 @@ export class Wal {
       // An empty batch behind the last one: whatever harms the log from here on is rot, not a torn tail.
       if (this.failure === undefined) await this.writeAndSync(new BatchBuilder());
     } finally {
+      await this.deleting;
       await this.file.close();
     }
   }
 }
 
-function headerFor(options: WalOptions, { oldestSegment }: ReplayEnd, number: number, firstSequence: number) {
-  return { format: SEGMENT_FORMAT, number, oldest: oldestSegment, firstSequence, release: options.release ?? '' };
+function headerFor(
+  { release = '' }: WalOptions,
+  place: Pick<SegmentHeader, 'oldest' | 'number' | 'firstSequence'>,
+): SegmentHeader {
+  return { format: SEGMENT_FORMAT, release, ...place };
+}
+
+/** Oldest first. What a crash leaves of them the next start deletes. */
+async function deleteSegments(disk: Disk, folder: string, numbers: readonly number[]): Promise<void> {
+  for (const number of numbers) await disk.remove(segmentName(folder, number));
+  await disk.syncDirectory(folder);
 }
 
 function parentOf(folder: string): string {

@@ -8,7 +8,7 @@ import {
   type Envelope,
   type ReplicaRecord,
 } from '@synod/paxos';
-import type { Member, ReplicationObserver } from '@synod/replication';
+import type { Member, Rebuilt, ReplicationObserver } from '@synod/replication';
 
 /** What a replica has vouched for: it must find all of it again, after any crash. */
 interface Vouched {
@@ -20,7 +20,8 @@ interface Vouched {
  * Sees all replicas of all nodes at once, as no node can, and holds them against each other and against their own words.
  *
  * - `one-command-per-instance`: what one replica applies at an instance, all apply there, across restarts.
- * - `acked-is-durable`: a promise or vote that left a node is found again after each of its restarts.
+ * - `acked-is-durable`: a promise or vote that left a node is found again after each of its restarts; votes from where the log begins.
+ * - `truncated-is-applied`: what the log gave up, the store holds after any crash.
  */
 export class ReplicaWatcher implements ReplicationObserver {
   private readonly canonical = new Map<string, string>();
@@ -56,11 +57,13 @@ export class ReplicaWatcher implements ReplicationObserver {
     else invariant(known === digest, 'one-command-per-instance', () => `${place} differs on ${by.nodeId}`);
   }
 
-  recovered(group: string, by: Member, records: readonly ReplicaRecord[], promised: Ballot): void {
+  recovered(group: string, by: Member, records: readonly ReplicaRecord[], rebuilt: Rebuilt): void {
+    const { promised, appliedThrough } = rebuilt;
+    const beginsBehind = Math.max(rebuilt.truncatedThrough, rebuilt.snapshotThrough);
     const words = this.wordsOf(group, by);
     const votes = new Map<number, Ballot>();
     for (const record of records) {
-      if (record.kind === 'voted')
+      if (record.kind === 'voted' || record.kind === 'kept')
         votes.set(record.instance, higher(votes.get(record.instance) ?? NO_BALLOT, record.ballot));
     }
     const where = (): string => `${group} on ${by.nodeId}`;
@@ -69,10 +72,21 @@ export class ReplicaWatcher implements ReplicationObserver {
       'acked-is-durable',
       () => `a promise of ${where()} is gone`,
     );
+    invariant(
+      rebuilt.truncatedThrough <= appliedThrough,
+      'truncated-is-applied',
+      () => `${where()} begins behind ${rebuilt.truncatedThrough}, applied ${appliedThrough}`,
+    );
     for (const [instance, ballot] of words.votes) {
+      if (instance <= beginsBehind) continue;
       const found = votes.get(instance) ?? NO_BALLOT;
       invariant(compareBallots(found, ballot) >= 0, 'acked-is-durable', () => `vote ${instance} of ${where()} is gone`);
     }
+  }
+
+  installed(group: string, by: Member, appliedThrough: number): void {
+    const known = this.canonical.has(`${group}/${appliedThrough}`);
+    invariant(known, 'snapshot-is-of-its-index', () => `${group} on ${by.nodeId}: nobody applied ${appliedThrough}`);
   }
 
   private wordsOf(group: string, { replicaId }: Member): Vouched {

@@ -1,5 +1,6 @@
 import { InvariantViolation } from '@synod/invariant';
 import { simulateJob } from '@synod/mapreduce';
+import { DEFAULT_LOG_LIMITS, type LogLimits } from '@synod/replication';
 import { drawFaultPlan, Draws, Nemesis, SeedFailure, verdictLines, World, type FaultPlan } from '@synod/simulation';
 import type { SeedFault, SeedResult } from './seed-result';
 import { SimulatedCluster, type ClusterShape } from './simulated-cluster';
@@ -116,6 +117,8 @@ class SeedRun {
       for (const { finish } of this.bound()) await finish?.(hostOf(first?.host));
     });
     await this.until('replicas-catch-up', () => this.lagging() === 0);
+    const diverged = this.cluster.diverged();
+    if (diverged.length > 0) throw new Broken('invariant', 'replicas-agree', diverged.join(', '));
     this.checkHistories();
     this.checkFloor();
   }
@@ -249,6 +252,18 @@ function drawShape(seed: number): ClusterShape {
     coordinators: 2,
     clients: 4,
     shards: draws.pick([4, 4, 8]),
+    logLimits: drawLogLimits(seed),
+  };
+}
+
+/** In most seeds logs are cut again and again, and who was away for a moment needs a snapshot. */
+function drawLogLimits(seed: number): LogLimits {
+  const draws = new Draws(seed, 'plan', 'log limits');
+  if (draws.chance(1, 4)) return DEFAULT_LOG_LIMITS;
+  return {
+    segmentBytes: draws.pick([4 << 10, 16 << 10, 64 << 10]),
+    tailInstances: draws.pick([0, 3, 20]),
+    tailBytes: draws.pick([1 << 10, 1 << 20]),
   };
 }
 

@@ -7,9 +7,12 @@ import {
   type Coordination,
 } from '@synod/coordination';
 import { SLOT_HASH } from '@synod/consistent-hashing';
+import { stateDigest, type LogLimits } from '@synod/replication';
 import type { NodePorts, SimNode, World } from '@synod/simulation';
+import type { StoreReader } from '@synod/runtime';
 import { ConsensusNode } from '../../../apps/consensus/src/node';
 import { StorageNode } from '../../../apps/storage-shard/src/node';
+import { prefixOf, shardOfGroup } from '../../../apps/storage-shard/src/shard-groups';
 import { CoordinatorNode } from '../../../apps/txn-coordinator/src/node';
 import { ReplicaWatcher } from './replica-watcher';
 import type { ClientHost } from './workload/workload';
@@ -21,6 +24,14 @@ export interface ClusterShape {
   readonly clients: number;
   /** A power of two. */
   readonly shards: number;
+  /** How much of its log each node keeps. */
+  readonly logLimits: LogLimits;
+}
+
+/** Where the groups of the services keep their states. */
+function prefixOfGroup(group: string): Buffer {
+  const shard = shardOfGroup(group);
+  return shard === undefined ? Buffer.of(1) : prefixOf(shard);
 }
 
 /** One port for everything: a simulated machine has one address. */
@@ -39,6 +50,7 @@ export class SimulatedCluster {
   private readonly consensusAddresses: readonly string[];
   /** What each machine's data folder says about its cluster: as durable as the real one's VERSION file. */
   private readonly joined = new Map<string, string>();
+  private readonly stores = new Map<string, StoreReader>();
 
   constructor(
     readonly world: World,
@@ -81,7 +93,35 @@ export class SimulatedCluster {
     return this.consensus.find((node) => node.host?.host.isLeader === true)?.name;
   }
 
+  /**
+   * Replicas that have applied the same log and hold different states, by name; there must be none.
+   * Looked at once, at the end: a digest reads everything.
+   */
+  diverged(): string[] {
+    const digests = new Map<string, Set<string>>();
+    const groups = [
+      ...this.consensus.map((node) => ({
+        name: node.name,
+        statuses: node.host === undefined ? [] : [node.host.host.group.status()],
+      })),
+      ...this.storage.map((node) => ({
+        name: node.name,
+        statuses: node.host?.statuses().map(({ status }) => status) ?? [],
+      })),
+    ];
+    for (const { name, statuses } of groups) {
+      const store = this.stores.get(name);
+      for (const { group, appliedThrough } of statuses) {
+        if (store === undefined) continue;
+        const at = `${group} at ${appliedThrough}`;
+        digests.set(at, (digests.get(at) ?? new Set()).add(stateDigest(store, group, prefixOfGroup(group))));
+      }
+    }
+    return [...digests].filter(([, states]) => states.size > 1).map(([at]) => at);
+  }
+
   private async startConsensus(name: string, ports: NodePorts): Promise<ConsensusNode> {
+    this.stores.set(name, ports.store);
     let planner: Planner | undefined;
     const node = await ConsensusNode.start({
       nodeId: name,
@@ -95,6 +135,7 @@ export class SimulatedCluster {
       clientTransport: ports.transport,
       failed: (error) => this.world.fail(error),
       observer: this.watcher,
+      logLimits: this.shape.logLimits,
       onLeadership: (leads, coordination) => {
         planner?.stop();
         planner = leads ? this.plan(ports, coordination) : undefined;
@@ -119,6 +160,7 @@ export class SimulatedCluster {
   }
 
   private async startStorage(name: string, ports: NodePorts): Promise<StorageNode> {
+    this.stores.set(name, ports.store);
     const node = new StorageNode({
       nodeId: name,
       incarnation: `${name}-disk`,
@@ -133,6 +175,7 @@ export class SimulatedCluster {
       consensus: this.consensusAddresses,
       failed: (error) => this.world.fail(error),
       observer: this.watcher,
+      logLimits: this.shape.logLimits,
     });
     await node.start();
     return node;

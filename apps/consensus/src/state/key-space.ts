@@ -55,9 +55,15 @@ const ATTACHED = Buffer.from('a');
  * the history in order. (etcd keeps an index of all revisions of a key in memory instead: mvcc/key_index.go.)
  */
 export class KeySpace {
-  private readonly metaKey: Buffer;
+  private metaKey: Buffer;
 
-  constructor(private readonly prefix: Buffer) {
+  constructor(private prefix: Buffer) {
+    this.metaKey = Buffer.concat([prefix, META]);
+  }
+
+  /** From now on everything lies below another prefix. */
+  moveTo(prefix: Buffer): void {
+    this.prefix = prefix;
     this.metaKey = Buffer.concat([prefix, META]);
   }
 

@@ -47,10 +47,12 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   /**
    * @param prefix of every key this group keeps in the store
    * @param applied is told after each transaction, before any proposer hears of its result
+   * @param loaded is told when the state is another: what was derived from the one before is void
    */
   constructor(
     prefix: Buffer,
     private readonly applied: (applied: Applied, store: StoreReader) => void = () => undefined,
+    private readonly loaded: () => void = () => undefined,
   ) {
     this.keySpace = new KeySpace(prefix);
     this.authSpace = new AuthSpace(prefix);
@@ -60,6 +62,13 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
     const { authority, command } = decodeCommand(bytes);
     return this.refuse(transaction, authority, command) ?? this.run(transaction, command);
+  }
+
+  load(prefix: Buffer): void {
+    this.keySpace.moveTo(prefix);
+    this.authSpace.moveTo(prefix);
+    this.authorities.forget();
+    this.loaded();
   }
 
   committed(store: StoreReader): void {

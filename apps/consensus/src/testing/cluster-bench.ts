@@ -51,6 +51,7 @@ class MemberGroup implements Group<ApplyResult> {
       leader: this.log.leader,
       chosenThrough: this.log.commands.length,
       appliedThrough: this.appliedThrough,
+      truncatedThrough: 0,
       members: [],
     };
   }

@@ -56,8 +56,14 @@ export class ShardHost {
   constructor(private readonly parts: ShardHostParts) {
     const { shard, prefix, store, ports, router, timestamps, addressOf } = parts;
     this.options = { ...DEFAULT_SHARD_OPTIONS, ...parts.options };
-    this.stateMachine = new ShardStateMachine(shard, prefix, (event) => this.locksChanged(event));
     this.rows = new ShardRows(store, prefix);
+    // What else is known here of the state belongs to the leader, which never lags so far that it needs a snapshot.
+    this.stateMachine = new ShardStateMachine(
+      shard,
+      prefix,
+      (event) => this.locksChanged(event),
+      (moved) => this.rows.moveTo(moved),
+    );
     this.leadership = new Leadership(`shard ${shard}`, addressOf);
     this.waiters = new KeyWaiters(ports.timers, this.options.waitersMax);
     this.inDoubt = new InDoubt(ports.clock);

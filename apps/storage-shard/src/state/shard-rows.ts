@@ -49,13 +49,19 @@ const PAGE_BYTES_MAX = 1 << 20;
 
 /** The replicated state of one shard, as rows of the node's store. */
 export class ShardRows implements ShardView {
-  private readonly versions: Buffer;
+  private versions: Buffer;
 
   /** @param prefix of the shard's group in the store */
   constructor(
     protected readonly reader: StoreReader,
-    protected readonly prefix: Buffer,
+    protected prefix: Buffer,
   ) {
+    this.versions = this.row(ROWS.versions);
+  }
+
+  /** From now on everything lies below another prefix. */
+  moveTo(prefix: Buffer): void {
+    this.prefix = prefix;
     this.versions = this.row(ROWS.versions);
   }
 

@@ -41,10 +41,17 @@ export class ShardStateMachine implements StateMachine<ShardResult> {
 
   constructor(
     private readonly shard: ShardId,
-    private readonly prefix: Buffer,
+    private prefix: Buffer,
     /** Called after the store transaction has committed, in the order of the log. */
     private readonly locksChanged: (event: LockEvent) => void,
+    /** Called when the state is another, below another prefix. */
+    private readonly loaded: (prefix: Buffer) => void = () => undefined,
   ) {}
+
+  load(prefix: Buffer): void {
+    this.prefix = prefix;
+    this.loaded(prefix);
+  }
 
   apply(transaction: StoreTransaction, command: Uint8Array): ShardResult {
     return this.run(new ShardRowsWriter(transaction, this.prefix), decodeCommand(command));

@@ -128,6 +128,7 @@ export class MemoryGroup<R> {
       leader: this.leader,
       chosenThrough: this.instance,
       appliedThrough: this.instance,
+      truncatedThrough: 0,
       members: [],
     };
   }

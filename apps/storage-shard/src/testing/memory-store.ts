@@ -1,4 +1,4 @@
-import type { Entry, KeyRange, Store, StoreTransaction } from '@synod/runtime';
+import type { Entry, KeyRange, Store, StoreSnapshot, StoreTransaction } from '@synod/runtime';
 
 /** A store in memory for specs: a sorted list of keys, and a map from each to its value. */
 export class MemoryStore implements Store {
@@ -33,6 +33,12 @@ export class MemoryStore implements Store {
       for (const [key, value] of undo.reverse()) this.set(key, value);
       throw error;
     }
+  }
+
+  snapshot(): StoreSnapshot {
+    const then = new MemoryStore();
+    for (const key of this.keys) then.set(key, this.values.get(key));
+    return { get: (key) => then.get(key), range: (range) => then.range(range), release: () => undefined };
   }
 
   flush(): Promise<void> {

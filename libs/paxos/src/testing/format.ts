@@ -56,10 +56,12 @@ export function formatMessage(message: Message): string {
       const entries = message.entries.map(({ instance, value }) => `${instance}=${formatValue(value)}`);
       return `catch-up-reply (${entries.join(', ')}) chosen=${message.chosenThrough}`;
     }
+    case 'needs-snapshot':
+      return `needs-snapshot truncated=${message.truncatedThrough}`;
   }
 }
 
-function formatRecord(record: ReplicaRecord): string {
+export function formatRecord(record: ReplicaRecord): string {
   switch (record.kind) {
     case 'promised':
       return `promised ${formatBallot(record.ballot)}`;
@@ -67,6 +69,10 @@ function formatRecord(record: ReplicaRecord): string {
       return `voted ${formatBallot(record.ballot)} ${record.instance}=${formatValue(record.value)}`;
     case 'learned':
       return `learned ${record.instance}=${formatValue(record.value)}`;
+    case 'truncated':
+      return `truncated through=${record.through}`;
+    case 'kept':
+      return `kept ${formatBallot(record.ballot)} ${record.instance}=${formatValue(record.value)}`;
   }
 }
 
@@ -96,6 +102,7 @@ export function formatEffects(who: string, effects: Effects, nameOf: (token: num
       const where = 'instance' in settled ? ` ${settled.instance}` : '';
       return line('settled', `${nameOf(settled.token)} ${settled.outcome}${where}`);
     }),
+    ...effects.needsSnapshot.map((from) => line('needs', `snapshot from r${from}`)),
     ...effects.reached.map((name) => line('reached', name)),
   ];
 }

@@ -91,6 +91,14 @@ export class Safety {
     for (const [token, { node: asked }] of this.begun) if (asked === node.id) this.begun.delete(token);
   }
 
+  /** A store took over the state after `through`. */
+  installed(node: SimNode, through: Instance): void {
+    for (let instance = 1; instance <= through; instance++) {
+      invariant(this.delivered.has(instance), 'snapshot-is-of-chosen', () => `${instance} of ${through}`);
+    }
+    this.deliveredThrough.set(node.id, through);
+  }
+
   stepped(node: SimNode, effects: Effects): void {
     for (const name of effects.reached) this.reached.set(name, (this.reached.get(name) ?? 0) + 1);
     for (const { instance, value } of effects.chosen) this.deliver(node.id, instance, value);

@@ -53,6 +53,8 @@ export class SimCluster implements NodeWorld {
   /** Messages that took the long way: they arrive when the group has long moved on. */
   private readonly late: Flying[] = [];
   private readonly cut = new Set<string>();
+  /** Snapshots under way, by who gets them. */
+  private readonly fetching = new Map<ReplicaId, ReplicaId>();
   private healed = false;
   private nextToken = 1;
 
@@ -75,6 +77,7 @@ export class SimCluster implements NodeWorld {
       pageBytes: random.pick([1, 60, 10_000]),
       retransmitTicks: 2,
       electionTicks: random.pick([6, 12, 50]),
+      ...(random.chance(0.7) ? { tailInstances: random.pick([0, 2, 20]), tailBytes: random.pick([30, 1_000]) } : {}),
     };
     const members = Array.from({ length: replicas }, (_, index) => index + 1);
     this.safety = new Safety(members);
@@ -128,6 +131,7 @@ export class SimCluster implements NodeWorld {
 
   effects(node: SimNode, effects: Effects): void {
     this.safety.stepped(node, effects);
+    for (const from of effects.needsSnapshot) if (!this.fetching.has(node.id)) this.fetching.set(node.id, from);
     for (const { instance, value } of effects.chosen) this.digest.push(`${node.id}:${instance}=${value.join()}`);
   }
 
@@ -148,6 +152,8 @@ export class SimCluster implements NodeWorld {
     if (random.chance(weather.leaderLost)) this.loseLeader(node);
     if (random.chance(weather.sync)) node.sync(1 + random.below(4));
     if (random.chance(0.02)) node.flush();
+    if (random.chance(0.01)) node.cutLog();
+    if (random.chance(0.05)) this.handOverState(node);
     if (random.chance(0.1) && node.replica.restless) node.step({ kind: 'tick' });
     if (random.chance(0.01)) this.listLed(node);
     if (random.chance(node.replica.role === 'follower' ? 0.01 : 0.2)) this.propose(node);
@@ -279,6 +285,16 @@ export class SimCluster implements NodeWorld {
     if (!node.destroyed) this.safety.restarted(node);
   }
 
+  /** A snapshot arrives, unless one end is down or the link broke on the way. */
+  private handOverState(to: SimNode): void {
+    const from = this.nodes[(this.fetching.get(to.id) ?? 0) - 1];
+    this.fetching.delete(to.id);
+    if (from?.replica === undefined || this.cut.has(`${from.id}>${to.id}`)) return;
+    if (to.replica === undefined || from.applied <= to.applied) return;
+    this.safety.installed(to, from.applied);
+    to.install(from.applied, from.replica.configuration);
+  }
+
   private changeLink(): void {
     if (this.random.chance(0.4)) return this.cut.clear();
     const from = this.random.pick(this.nodes).id;
@@ -293,6 +309,8 @@ export class SimCluster implements NodeWorld {
     for (const node of this.nodes) {
       node.sync(Infinity);
       if (round % 10 === 0) this.listLed(node);
+      if (round % 5 === 0) node.flush();
+      this.handOverState(node);
       if (node.replica?.restless === true) node.step({ kind: 'tick' });
     }
     const doubtful = this.nodes.filter((node) => node.replica !== undefined && this.doubtsLeader(node));

@@ -9,8 +9,19 @@ import type { SimRandom } from './random';
 
 /** What one step left to the disk: its records, and the messages that may leave once they are durable. */
 interface Unsynced {
+  /** Once the records are durable, everything before them is cut off the log. */
+  readonly cuts?: true;
   readonly records: readonly ReplicaRecord[];
   readonly send: readonly Envelope[];
+}
+
+/** What a store holds between two transactions. */
+interface Boundary {
+  readonly applied: Instance;
+  /** What it got by snapshot. */
+  readonly snapshotThrough: Instance;
+  /** After what it has applied; `undefined` for that of the founding. */
+  readonly configuration: Configuration | undefined;
 }
 
 /** What a node does to the world around it. */
@@ -23,16 +34,13 @@ export interface NodeWorld {
 /** A replica with a disk that forgets what was not synced, and a store that falls back to its last flush. */
 export class SimNode {
   replica: Replica | undefined;
-  /** Changes among what it has delivered: the store keeps the last one beside the applied index. */
-  private readonly changes: { readonly instance: Instance; readonly configuration: Configuration }[] = [];
   /** What a replica that joins is told of its group; of founders nothing. */
   private joined: Configuration | undefined;
   /** Its replica was removed from the group and will not come back. */
   destroyed = false;
-  readonly log: ReplicaRecord[] = [];
-  /** The store: how far it has applied, and how far a crash at this moment would certainly leave it. */
-  applied: Instance = 0;
-  private flushed: Instance = 0;
+  log: ReplicaRecord[] = [];
+  /** The store: its states since the last flush, that of the flush first. A crash may leave any of them. */
+  private boundaries: Boundary[] = [{ applied: 0, snapshotThrough: 0, configuration: undefined }];
   private unsynced: Unsynced[] = [];
 
   constructor(
@@ -67,8 +75,13 @@ export class SimNode {
     this.unsynced = [];
   }
 
+  /** How far the store has applied. */
+  get applied(): Instance {
+    return this.store.applied;
+  }
+
   start(): void {
-    const read = this.changes.filter(({ instance }) => instance <= this.applied).at(-1)?.configuration;
+    const read = this.store.configuration;
     // The store shows that the replica was removed: the host destroys it instead of starting it.
     if (read?.members.every(({ replicaId }) => replicaId !== this.id) === true) {
       const joinedLater = this.joined !== undefined && read.version < this.joined.version;
@@ -77,7 +90,7 @@ export class SimNode {
     const ahead = this.joined !== undefined && (read?.version ?? -1) < this.joined.version;
     this.replica = this.makeReplica({ ...this.options, configuration: ahead ? this.joined : read, ahead });
     for (const record of this.log) this.replica.restore(record);
-    this.replica.restored(this.applied);
+    this.replica.restored(this.applied, this.store.snapshotThrough);
   }
 
   step(input: Input): void {
@@ -88,38 +101,59 @@ export class SimNode {
       this.unsynced.push({ records: effects.persist, send: effects.send });
     }
     for (const { instance, value } of effects.chosen) {
-      this.applied = instance;
-      const configuration = changeIn(value);
-      if (configuration !== undefined) this.changes.push({ instance, configuration });
+      const configuration = changeIn(value) ?? this.store.configuration;
+      this.boundaries.push({ ...this.store, applied: instance, configuration });
     }
     this.world.effects(this, effects);
   }
 
   /** The disk finishes the oldest `steps` steps. */
   sync(steps: number): void {
-    for (const { records, send } of this.unsynced.splice(0, steps)) {
-      for (const record of records) this.write(record);
-      for (const envelope of send) this.world.send(this.id, envelope);
+    for (const unsynced of this.unsynced.splice(0, steps)) {
+      this.write(unsynced);
+      for (const envelope of unsynced.send) this.world.send(this.id, envelope);
     }
   }
 
   flush(): void {
-    this.flushed = this.applied;
+    this.boundaries = [this.store];
+    this.step({ kind: 'truncate', flushedThrough: this.applied });
+  }
+
+  /** Says again what the log must hold, and cuts everything before off once that is durable. */
+  cutLog(): void {
+    const through = this.boundaries[0]?.applied ?? 0;
+    // A snapshot that is not flushed yet may be undone by a crash: the votes below it are in the old log alone.
+    if (this.replica === undefined || through === 0 || this.replica.truncatedThrough > through) return;
+    const records = [...this.replica.hardState(through), ...this.replica.recordsAbove(through)];
+    this.unsynced.push({ records, send: [], cuts: true });
+  }
+
+  /** The store takes over the state of a peer, and with it the configuration after that. */
+  install(through: Instance, configuration: Configuration): void {
+    if (this.replica === undefined || through <= this.applied) return;
+    this.boundaries.push({ applied: through, snapshotThrough: through, configuration });
+    this.step({ kind: 'snapshot-installed', through, configuration });
   }
 
   /** Power fails: some of what was being written is on disk, though nothing that waited for it has left. */
   crash(random: SimRandom): void {
     this.replica = undefined;
-    for (const { records } of this.unsynced.slice(0, random.below(this.unsynced.length + 1))) {
-      for (const record of records) this.write(record);
-    }
+    for (const unsynced of this.unsynced.slice(0, random.below(this.unsynced.length + 1))) this.write(unsynced);
     this.unsynced = [];
     // The store's pages may have reached its disk without being asked.
-    this.applied = this.flushed = this.flushed + random.below(this.applied - this.flushed + 1);
+    this.boundaries = [random.pick(this.boundaries)];
   }
 
-  private write(record: ReplicaRecord): void {
-    this.log.push(record);
-    this.world.durable(this.id, record);
+  private get store(): Boundary {
+    return this.boundaries.at(-1) as Boundary;
+  }
+
+  private write({ records, cuts }: Unsynced): void {
+    if (cuts === true) this.log = [];
+    for (const record of records) {
+      this.log.push(record);
+      this.world.durable(this.id, record);
+    }
   }
 }

@@ -5,13 +5,15 @@ import type { Envelope } from '../messages';
 import type { ReplicaLimits } from '../options';
 import type { ReplicaRecord } from '../records';
 import { Replica } from '../replica';
-import { formatConfiguration, formatEffects } from './format';
+import { formatConfiguration, formatEffects, formatRecord } from './format';
 import { ballot, value } from './values';
 
 interface Node {
   replica: Replica | undefined;
   applied: Instance;
-  readonly log: ReplicaRecord[];
+  /** What the store got by snapshot. */
+  snapshotThrough: Instance;
+  log: ReplicaRecord[];
   /** Steps whose records are not on disk; only of a node whose disk is slow. */
   unsynced: Effects[];
   slowDisk: boolean;
@@ -37,6 +39,8 @@ const LIMIT_NAMES: Readonly<Record<string, keyof ReplicaLimits>> = {
   retransmit: 'retransmitTicks',
   election: 'electionTicks',
   page: 'pageBytes',
+  tail: 'tailInstances',
+  'tail-bytes': 'tailBytes',
 };
 
 /** Steps of `run`, at most: a script that never comes to rest is broken. */
@@ -56,6 +60,9 @@ const RUN_STEPS_MAX = 1_000;
  *     transfer r1 r2             asks r1 to hand leadership to r2
  *     tick r1 5                  five ticks
  *     led-by r2 1.1 through=3    the node of replica 1 lists what it leads
+ *     flush r1 through=5         its store holds these instances for good
+ *     cut-log r1 through=5       its log begins anew, with what it must say again, shown
+ *     install r3 through=5       its store got the state of a peer
  *     deliver to=(r2,r3) from=r1 kind=accept instance=1 page=0     once everything in the pool that matches
  *     drop to=r3                 loses it instead
  *     run                        delivers until the pool is empty; takes the same filters
@@ -145,6 +152,13 @@ export class Trace {
           ballot: ballot(words[1] ?? ''),
           chosenThrough: Number(named.get('through') ?? 0),
         });
+      case 'flush':
+        return this.step(id, { kind: 'truncate', flushedThrough: Number(named.get('through') ?? node.applied) });
+      case 'cut-log':
+        return this.cutLog(id, node, Number(named.get('through')));
+      case 'install':
+        node.applied = node.snapshotThrough = Number(named.get('through'));
+        return this.install(id, node, named.get('from'));
       case 'slow-disk':
         node.slowDisk = true;
         return;
@@ -171,13 +185,21 @@ export class Trace {
     }
     this.founders = Array.from({ length: count }, (_, index) => index + 1);
     for (const id of this.founders) {
-      this.nodes.set(id, { replica: undefined, applied: 0, log: [], unsynced: [], slowDisk: false });
+      this.nodes.set(id, emptyNode());
     }
     for (const [id, node] of this.nodes) this.start(id, node);
   }
 
+  /** @param from whose state it is; by default the configuration does not change with it */
+  private install(id: ReplicaId, node: Node, from: string | undefined): void {
+    const sender = from === undefined ? node : this.nodes.get(Number(from.slice(1)));
+    const configuration = sender?.replica?.configuration;
+    if (configuration !== undefined)
+      this.step(id, { kind: 'snapshot-installed', through: node.applied, configuration });
+  }
+
   private join(id: ReplicaId, from: ReplicaId): void {
-    const node: Node = { replica: undefined, applied: 0, log: [], unsynced: [], slowDisk: false };
+    const node = emptyNode();
     node.joined = this.nodes.get(from)?.replica?.configuration;
     this.nodes.set(id, node);
     this.start(id, node);
@@ -188,7 +210,13 @@ export class Trace {
     const told = joined === undefined ? {} : { configuration: joined, ahead: true };
     node.replica = new Replica({ self, members: this.founders, ...told, ...this.limits });
     for (const record of node.log) node.replica.restore(record);
-    node.replica.restored(node.applied);
+    node.replica.restored(node.applied, node.snapshotThrough);
+  }
+
+  private cutLog(id: ReplicaId, node: Node, through: Instance): void {
+    if (node.replica === undefined) return;
+    node.log = [...node.replica.hardState(through), ...node.replica.recordsAbove(through)];
+    this.output.push(...node.log.map((record) => `${`r${id} log`.padEnd(16)}${formatRecord(record)}`));
   }
 
   private step(id: ReplicaId, input: Input): void {
@@ -241,13 +269,18 @@ export class Trace {
     const leader = replica.leaderBallot === undefined ? 'none' : formatBallot(replica.leaderBallot);
     this.output.push(
       `r${id} ${replica.role}${replica.leads ? ' leads' : ''} promised=${formatBallot(replica.promised)} leader=${leader} ` +
-        `chosen=${replica.chosenThrough}${replica.configuration.version > 0 ? ` ${formatConfiguration(replica.configuration)}` : ''}${replica.restless ? ' restless' : ''}`,
+        `chosen=${replica.chosenThrough}${replica.truncatedThrough > 0 ? ` truncated=${replica.truncatedThrough}` : ''}` +
+        `${replica.configuration.version > 0 ? ` ${formatConfiguration(replica.configuration)}` : ''}${replica.restless ? ' restless' : ''}`,
     );
   }
 
   private token(name: string): number {
     return this.tokens.push(name) - 1;
   }
+}
+
+function emptyNode(): Node {
+  return { replica: undefined, applied: 0, snapshotThrough: 0, log: [], unsynced: [], slowDisk: false };
 }
 
 /** `(1,2,4?)` as the configuration after the present one. */

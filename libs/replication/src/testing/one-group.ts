@@ -1,16 +1,26 @@
 import { World, type NodePorts, type SimNode } from '@synod/simulation';
-import type { StoreTransaction } from '@synod/runtime';
+import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type { GroupConfiguration, GroupMember, ReconfigurableGroup, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
-import { ReplicaHost } from '../replica-host';
+import { DEFAULT_LOG_LIMITS, ReplicaHost, type LogLimits } from '../replica-host';
 
 const GROUP = 'g';
 const PREFIX = Buffer.from([1]);
 
 /** The set of all words. */
 class Words implements StateMachine<void> {
+  private prefix: Buffer = PREFIX;
+
+  load(prefix: Buffer): void {
+    this.prefix = prefix;
+  }
+
   apply(transaction: StoreTransaction, command: Uint8Array): void {
-    transaction.put(Buffer.concat([PREFIX, command]), Buffer.alloc(0));
+    transaction.put(Buffer.concat([this.prefix, command]), Buffer.alloc(0));
+  }
+
+  has(reader: StoreReader, word: string): boolean {
+    return reader.get(Buffer.concat([this.prefix, Buffer.from(word)])) !== undefined;
   }
 }
 
@@ -35,6 +45,7 @@ export class OneGroup {
     seed: number,
     names: readonly string[],
     private readonly founders: readonly string[] = names,
+    private readonly logLimits: LogLimits = DEFAULT_LOG_LIMITS,
   ) {
     this.world = new World({ seed });
     (this.world.shape.network as { codec: boolean }).codec = seed % 2 === 0;
@@ -49,11 +60,16 @@ export class OneGroup {
       store: ports.store,
       peerProtocol: peerProtocol(),
       walFolder: 'wal',
+      logLimits: this.logLimits,
       failed: (error) => this.world.fail(error),
     });
+    const words = new Words();
     const joined = this.joined.get(name);
     const known = joined?.members ?? this.founders.map((nodeId) => ({ nodeId }));
-    for (const { nodeId } of known) if (nodeId !== undefined) host.setPeer(nodeId, `${nodeId}:1`);
+    const meet = ({ members }: { readonly members: readonly { readonly nodeId?: string }[] }): void => {
+      for (const { nodeId } of members) if (nodeId !== undefined) host.setPeer(nodeId, `${nodeId}:1`);
+    };
+    meet({ members: known });
     try {
       const group = host.addGroup({
         founding: {
@@ -64,16 +80,16 @@ export class OneGroup {
             incarnation: `${nodeId}-disk`,
           })),
         },
-        stateMachine: new Words(),
+        stateMachine: words,
+        prefix: PREFIX,
         preferred: false,
         ...(joined === undefined ? {} : { joined }),
-        configurationChanged: ({ members }) => {
-          for (const { nodeId } of members) if (nodeId !== undefined) host.setPeer(nodeId, `${nodeId}:1`);
-        },
+        configurationChanged: meet,
         removed: () => this.removed.add(name),
       });
+      meet(group.configuration);
       host.start();
-      return { host, group, has: (word) => ports.store.get(Buffer.concat([PREFIX, Buffer.from(word)])) !== undefined };
+      return { host, group, has: (word) => words.has(ports.store, word) };
     } catch (error) {
       this.refusals.set(name, (error as Error).message);
       throw error;

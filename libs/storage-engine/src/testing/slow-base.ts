@@ -1,10 +1,10 @@
-import { compareBytes, type Entry, type KeyRange } from '@synod/runtime';
+import { compareBytes, type Entry, type KeyRange, type StoreSnapshot } from '@synod/runtime';
 import type { StoreBase } from '../lmdb-base';
 import type { Memtable } from '../memtable';
 
 /** A base in memory whose writes wait until the test lets them through, or fail. */
 export class SlowBase implements StoreBase {
-  readonly entries = new Map<string, Buffer>();
+  entries = new Map<string, Buffer>();
   /** How many tables each write held. */
   readonly writes: number[] = [];
   private held: { readonly finish: () => void; readonly fail: (error: Error) => void }[] = [];
@@ -23,6 +23,16 @@ export class SlowBase implements StoreBase {
       .filter(({ key }) => compareBytes(start, key) <= 0 && compareBytes(key, end) < 0)
       .sort((a, b) => compareBytes(a.key, b.key));
     return reverse === true ? inside.reverse() : inside;
+  }
+
+  snapshot(): StoreSnapshot {
+    const then = new SlowBase(this.isHeld);
+    then.entries = new Map(this.entries);
+    return {
+      get: (key) => then.get(key),
+      range: (range) => [...then.range(range)].slice(0, range.limit),
+      release: () => undefined,
+    };
   }
 
   async write(tables: readonly Memtable[]): Promise<void> {

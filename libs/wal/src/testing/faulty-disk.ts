@@ -46,6 +46,10 @@ export class FaultyDisk implements Disk {
       const kept = left.subarray(0, size);
       next.put(name, kept);
     }
+    // A removal that was not synced may not have happened.
+    for (const [name, contents] of this.durable) {
+      if (!this.live.has(name) && survives(piece++)) next.put(name, contents.durable);
+    }
     return next;
   }
 

@@ -50,9 +50,14 @@ const ACCESSES: readonly Access[] = ['read', 'write', 'readwrite'];
  * | `u` `u` name | `User` |
  */
 export class AuthSpace {
-  private readonly prefix: Buffer;
+  private prefix: Buffer;
 
   constructor(groupPrefix: Buffer) {
+    this.prefix = Buffer.concat([groupPrefix, AUTH]);
+  }
+
+  /** From now on everything lies below another prefix. */
+  moveTo(groupPrefix: Buffer): void {
     this.prefix = Buffer.concat([groupPrefix, AUTH]);
   }
 
