@@ -136,7 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const snapshot = { snapshotId, appliedThrough, members: group.members };',
     replace: 'const snapshot = { snapshotId, appliedThrough: appliedThrough + 1, members: group.members };',
     killedBy: ['replicas-agree', 'snapshot-is-of-its-index', ...HISTORIES],
-    seed: 7,
+    seed: 10,
   },
   {
     name: 'truncation-past-the-flushed-index',
@@ -145,7 +145,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.options.store.flush();\n    if (this.stopped) return;',
     replace: 'await Promise.resolve();\n    if (this.stopped) return;',
     killedBy: ['truncated-is-applied', 'applied-is-logged'],
-    seed: 8,
+    seed: 10,
   },
   {
     name: 'reduce-before-all-maps',

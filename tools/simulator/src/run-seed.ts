@@ -117,9 +117,8 @@ class SeedRun {
       for (const { finish } of this.bound()) await finish?.(hostOf(first?.host));
     });
     await this.until('replicas-catch-up', () => this.lagging() === 0);
-    const diverged = this.cluster.diverged();
-    if (diverged.length > 0) throw new Broken('invariant', 'replicas-agree', diverged.join(', '));
     this.checkHistories();
+    this.checkReplicas();
     this.checkFloor();
   }
 
@@ -226,6 +225,11 @@ class SeedRun {
         );
       }
     }
+  }
+
+  private checkReplicas(): void {
+    const diverged = this.cluster.diverged();
+    if (diverged.length > 0) throw new Broken('invariant', 'replicas-agree', diverged.join(', '));
   }
 
   private checkFloor(): void {
