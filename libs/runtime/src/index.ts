@@ -8,6 +8,7 @@ export {
   type KeyRange,
   type Store,
   type StoreReader,
+  type StoreSnapshot,
   type StoreTransaction,
 } from './store';
 export type { Codec, Connection, ConnectionHandler, Protocol, Transport } from './transport';

@@ -34,6 +34,14 @@ export interface StoreTransaction extends StoreReader {
   remove(key: Uint8Array): void;
 }
 
+/**
+ * A store as it was at one moment, for those who read more than fits into a turn: transactions that follow do not show in it. Its range
+ * may be read across turns. It keeps old data alive, on disk too, until it is closed; closed, it must not be read.
+ */
+export interface StoreSnapshot extends StoreReader {
+  close(): void;
+}
+
 /** Longest key of a `Store`: 1,978 is what LMDB takes with pages of 4 KiB; the rest is left for the adapter. */
 export const STORE_KEY_BYTES_MAX = 1_900;
 
@@ -50,6 +58,8 @@ export interface Store extends StoreReader {
    * Transactions do not nest, and inside `work` the store is read through the transaction only.
    */
   transaction<T>(work: (transaction: StoreTransaction) => T): T;
+  /** What the store holds now. Never called inside a transaction. */
+  snapshot(): StoreSnapshot;
   /** Resolves once every transaction committed before this call is durable. */
   flush(): Promise<void>;
   /** Waits for what `flush` would, then releases the store. Every later call on it throws or rejects. */

@@ -5,6 +5,7 @@ import {
   type Entry,
   type KeyRange,
   type Store,
+  type StoreSnapshot,
   type StoreTransaction,
 } from '@synod/runtime';
 import BTree from 'sorted-btree';
@@ -104,6 +105,26 @@ export class SimStore {
     }
   }
 
+  snapshot(): StoreSnapshot {
+    const tree = this.tree.clone();
+    let closed = false;
+    const mustBeOpen = (): void => {
+      if (closed) throw new Error('the snapshot is closed');
+    };
+    return {
+      get: (key) => {
+        mustBeOpen();
+        const value = tree.get(textOf(key));
+        return value === undefined ? undefined : Buffer.from(value);
+      },
+      range: (range) => {
+        mustBeOpen();
+        return { [Symbol.iterator]: () => entriesOf(tree, range) };
+      },
+      close: () => void (closed = true),
+    };
+  }
+
   private remember(): void {
     this.candidates.push(this.boundary());
     // Some old, some new: an early boundary is as legal as a late one.
@@ -172,6 +193,11 @@ class StorePort implements Store {
   transaction<T>(work: (transaction: StoreTransaction) => T): T {
     this.mustBeOpen();
     return this.store.transaction(work);
+  }
+
+  snapshot(): StoreSnapshot {
+    this.mustBeOpen();
+    return this.store.snapshot();
   }
 
   async flush(): Promise<void> {

@@ -1,4 +1,4 @@
-import { open, type RootDatabase } from 'lmdb';
+import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange } from '@synod/runtime';
 import type { Memtable } from './memtable';
 
@@ -22,13 +22,23 @@ const VALUES = {
 /** The smallest key there is. */
 const FIRST_KEY = Buffer.from([0]);
 
+/** One version of what lies below the memtables. */
+export interface BaseSnapshot {
+  get(key: Uint8Array): Buffer | undefined;
+  range(range: KeyRange): Iterable<Entry>;
+  close(): void;
+}
+
 /** What lies below the memtables of a store. */
 export interface StoreBase {
   get(key: Uint8Array): Buffer | undefined;
   /** All entries of a range, lazily; its limit is for who reads it, since memtables may have removed some of them. */
   range(range: KeyRange): Iterable<Entry>;
+  /** The newest committed version, kept readable until it is closed. */
+  snapshot(): BaseSnapshot;
   /** Writes all changes of some tables, oldest first, as one transaction. Resolves once they are visible and durable. */
   write(tables: readonly Memtable[]): Promise<void>;
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number };
   close(): Promise<void>;
 }
 
@@ -63,13 +73,42 @@ export class LmdbBase implements StoreBase {
     return this.db.get(key);
   }
 
-  *range({ start, end, reverse }: KeyRange): Generator<Entry> {
+  range(range: KeyRange): Iterable<Entry> {
+    return this.walk(range, {});
+  }
+
+  snapshot(): BaseSnapshot {
+    // Reads share one transaction for a while; this one is of its own, and of the newest version.
+    this.db.resetReadTxn();
+    const transaction = this.db.useReadTransaction();
+    return {
+      get: (key) => this.db.get(key, { transaction }),
+      range: (range) => this.walk(range, { transaction }),
+      close: () => transaction.done(),
+    };
+  }
+
+  /** Of the file, and of its pages in use. Pages that were freed are used again; the file never shrinks. */
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number } {
+    const stats = this.db.getStats() as TreeStats & { readonly free: TreeStats; readonly lastPageNumber: number };
+    const pages = META_PAGES + treePages(stats) + treePages(stats.free);
+    return { fileBytes: (stats.lastPageNumber + 1) * stats.pageSize, inUseBytes: pages * stats.pageSize };
+  }
+
+  private *walk({ start, end, reverse }: KeyRange, options: { readonly transaction?: Transaction }): Generator<Entry> {
     const [from, to] = [bound(start), bound(end)];
     if (Buffer.compare(from, to) >= 0) return;
     const entries =
       reverse === true
-        ? this.db.getRange({ start: to, end: from, reverse: true, exclusiveStart: true, inclusiveEnd: true })
-        : this.db.getRange({ start: from, end: to });
+        ? this.db.getRange({
+            ...options,
+            start: to,
+            end: from,
+            reverse: true,
+            exclusiveStart: true,
+            inclusiveEnd: true,
+          })
+        : this.db.getRange({ ...options, start: from, end: to });
     for (const { key, value } of entries) yield { key: key as Buffer, value };
   }
 
@@ -94,6 +133,21 @@ export class LmdbBase implements StoreBase {
   close(): Promise<void> {
     return this.db.close();
   }
+}
+
+/** As LMDB counts the pages of a tree. */
+interface TreeStats {
+  readonly pageSize: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+/** LMDB alternates between two roots. */
+const META_PAGES = 2;
+
+function treePages({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStats): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
 /** LMDB takes no bound that is longer than a key can be; cut to one byte more than any key, it still parts the same keys. */

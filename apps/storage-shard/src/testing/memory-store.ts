@@ -1,4 +1,4 @@
-import type { Entry, KeyRange, Store, StoreTransaction } from '@synod/runtime';
+import type { Entry, KeyRange, Store, StoreSnapshot, StoreTransaction } from '@synod/runtime';
 
 /** A store in memory for specs: a sorted list of keys, and a map from each to its value. */
 export class MemoryStore implements Store {
@@ -33,6 +33,12 @@ export class MemoryStore implements Store {
       for (const [key, value] of undo.reverse()) this.set(key, value);
       throw error;
     }
+  }
+
+  snapshot(): StoreSnapshot {
+    const copy = new MemoryStore();
+    for (const [key, value] of this.values) copy.set(key, value);
+    return { get: (key) => copy.get(key), range: (range) => copy.range(range), close: () => undefined };
   }
 
   flush(): Promise<void> {

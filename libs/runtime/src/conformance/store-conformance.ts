@@ -22,6 +22,7 @@ export function describeStore(name: string, run: RunOnStore): void {
     describeEntries(on);
     describeRanges(on);
     describeTransactions(on);
+    describeSnapshots(on);
     describeFlushes(on);
     on('behaves as a sorted map under 1,000 random transactions', ({ store }) => playAgainstSortedMap(store));
   });
@@ -267,6 +268,32 @@ function describeTransactions(on: On): void {
       for (const { key } of tx.range({ ...everything, reverse: true, limit: 3 })) tx.remove(key);
     });
     expect(keysOf(store.range(everything))).toEqual(['a']);
+  });
+}
+
+function describeSnapshots(on: On): void {
+  on('keeps a moment readable while transactions and flushes go on', async ({ store }) => {
+    fill(store, 'a', 'b');
+    await store.flush();
+    fill(store, 'c');
+    const snapshot = store.snapshot();
+    const early = snapshot.range(everything)[Symbol.iterator]();
+    const first = early.next().value as Entry;
+    for (let round = 0; round < 5; round += 1) {
+      store.transaction((tx) => {
+        tx.remove(bytes('a'));
+        tx.put(bytes('b'), bytes(`changed ${round}`));
+        tx.put(bytes(`new ${round}`), Buffer.alloc(300_000));
+      });
+      await store.flush();
+    }
+    expect([first, ...{ [Symbol.iterator]: () => early }].map(({ key }) => key.toString())).toEqual(['a', 'b', 'c']);
+    expect([...snapshot.range({ ...everything, start: bytes('b') })]).toEqual(
+      ['b', 'c'].map((key) => ({ key: bytes(key), value: bytes(`${key}!`) })),
+    );
+    expect([snapshot.get(bytes('a')), snapshot.get(bytes('new 0'))]).toEqual([bytes('a!'), undefined]);
+    snapshot.close();
+    expect(store.get(bytes('b'))).toEqual(bytes('changed 4'));
   });
 }
 

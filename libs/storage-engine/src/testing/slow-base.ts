@@ -1,5 +1,5 @@
 import { compareBytes, type Entry, type KeyRange } from '@synod/runtime';
-import type { StoreBase } from '../lmdb-base';
+import type { BaseSnapshot, StoreBase } from '../lmdb-base';
 import type { Memtable } from '../memtable';
 
 /** A base in memory whose writes wait until the test lets them through, or fail. */
@@ -23,6 +23,17 @@ export class SlowBase implements StoreBase {
       .filter(({ key }) => compareBytes(start, key) <= 0 && compareBytes(key, end) < 0)
       .sort((a, b) => compareBytes(a.key, b.key));
     return reverse === true ? inside.reverse() : inside;
+  }
+
+  snapshot(): BaseSnapshot {
+    const copy = new SlowBase(() => false);
+    for (const [key, value] of this.entries) copy.entries.set(key, value);
+    return { get: (key) => copy.get(key), range: (range) => copy.range(range), close: () => undefined };
+  }
+
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number } {
+    const inUseBytes = [...this.entries].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+    return { fileBytes: inUseBytes, inUseBytes };
   }
 
   async write(tables: readonly Memtable[]): Promise<void> {
