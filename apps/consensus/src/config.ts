@@ -11,7 +11,9 @@ import {
   type ConfigSources,
 } from '@synod/service-kit';
 import { z } from 'zod';
+import type { Retention } from './auto-compaction';
 import type { Founder } from './founding';
+import { AUDIT_PERIOD_US } from './replica-audit';
 
 /** HTTP is this many ports above the clients' port, unless it is told a place of its own. */
 const HTTP_PORT_OFFSET = 1_000;
@@ -46,12 +48,40 @@ const settings = {
     max: 2_048,
     default: 64,
   }),
+  quotaBackendBytes: countSetting('data in the store above which puts are refused, in bytes', {
+    min: 1 << 20,
+    max: Number.MAX_SAFE_INTEGER,
+    // etcd's.
+    default: 2 * 2 ** 30,
+  }),
+  diskReserveBytes: countSetting('bytes to keep free on the file system of --data-dir: below, puts are refused', {
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    // Some log, the store's pages of a large compaction, and a margin for whatever else is on the disk.
+    default: 256 * 2 ** 20,
+  }),
+  autoCompactionMode: z
+    .enum(['periodic', 'revision'], { error: 'one of periodic, revision' })
+    .default('periodic')
+    .describe('what --auto-compaction-retention counts: time, or revisions'),
+  autoCompactionRetention: z
+    .string({ error: 'a number or a time such as 1h30m is wanted' })
+    .default('0')
+    .describe('history to keep, older is compacted: hours, a time such as 1h30m, or revisions; 0 for all of it'),
+  stateCheckSeconds: countSetting("seconds from one comparison of the members' states to the next", {
+    min: 1,
+    max: 7 * 24 * 3_600,
+    default: AUDIT_PERIOD_US / 1_000_000,
+  }),
   foundingStorageNodes: countSetting('storage nodes to wait for before the shards are placed', {
     min: 1,
     max: 1_000,
     default: PLANNER_DEFAULTS.foundingNodes,
   }),
 };
+
+/** Go's way to write a time, as etcd takes it: 1h30m, 10s; or a number alone. */
+const DURATION = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
 
 export type ConsensusConfig = ReturnType<typeof readConfig>;
 
@@ -75,8 +105,26 @@ export function readConfig(sources: ConfigSources) {
     ...config,
     httpListen,
     advertise: config.advertise ?? listen,
+    retention: readRetention(config),
     founders: founders.map((founder) => (founder === own ? { nodeId, address: peerAdvertise } : founder)),
   };
+}
+
+/** As etcd reads the two flags. */
+function readRetention({
+  autoCompactionMode: mode,
+  autoCompactionRetention: text,
+}: {
+  readonly autoCompactionMode: Retention['mode'];
+  readonly autoCompactionRetention: string;
+}): Retention | undefined {
+  if (text === '0') return undefined;
+  if (mode === 'revision' && /^\d+$/.test(text)) return { mode, revisions: BigInt(text) };
+  const [, hours, minutes, seconds] = DURATION.exec(/^\d+$/.test(text) ? `${text}h` : text) ?? [];
+  const total = Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
+  if (mode === 'periodic' && total > 0) return { mode, periodUs: total * 1_000_000 };
+  const wanted = mode === 'periodic' ? 'hours or a time such as 1h30m' : 'a number of revisions';
+  throw new UsageError(`--auto-compaction-retention ${JSON.stringify(text)}: ${wanted} is wanted`);
 }
 
 function readMember(text: string): Founder | undefined {

@@ -4,8 +4,12 @@ import type { Clock, Log, Probes, Random, Store, Timers } from '@synod/runtime';
 import { LeaderAccess, REQUEST_TIMEOUT_US } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
+import { AutoCompaction, type Retention } from './auto-compaction';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
+import { AUDIT_PERIOD_US, ReplicaAudit, type Verdict } from './replica-audit';
+import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
+import { addsData, isRaised } from './state/alarm';
 import { encodeCommand } from './state/command-codec';
 import { compactionPending } from './state/compaction';
 import { EtcdError } from './state/errors';
@@ -13,20 +17,28 @@ import { readRange, readTxn, type Refused } from './state/read';
 import { checkOperation, REQUEST_BYTES_MAX, type Identity } from './state/request-check';
 import {
   isReadOnly,
+  type Alarm,
+  type AlarmChange,
   type Command,
   type DeleteRangeRequest,
   type LeaseId,
+  type LeaseRemaining,
   type PutRequest,
   type RangeRequest,
   type Revision,
   type TxnRequest,
 } from './state/requests';
 import type { ApplyResult, DeleteRangeResult, PutResult, RangeResult, TxnResult } from './state/results';
-import { EtcdStateMachine, type Applied } from './state/state-machine';
+import { EtcdStateMachine, type Applied, type StateCheck } from './state/state-machine';
+import { StateSnapshot } from './state-snapshot';
 import { WatchHub } from './watch-hub';
 
 /** Events that one step of a compaction looks at. */
 const COMPACT_STEP_EVENTS = 1_000;
+/** Each keeps pages of the store from being used again. */
+const SNAPSHOTS_MAX = 4;
+/** Hashes on their way to the leader. */
+const REPORTS_INFLIGHT_MAX = 16;
 /** Between two steps, so that a compaction leaves room for requests. */
 const COMPACT_PAUSE_US = 10_000;
 
@@ -45,8 +57,20 @@ export interface CoordinationHostOptions {
   readonly link: LeaderLink;
   /** Adds the group to this node's replica host. */
   readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
+  /** The number that clients know a member by. */
+  readonly memberNumber: (nodeId: NodeId) => bigint;
+  readonly maintenance?: MaintenanceOptions;
   /** Called when this member starts to lead (and may serve) or stops. */
   readonly leadershipChanged?: (leads: boolean) => void;
+}
+
+export interface MaintenanceOptions {
+  /** How much of it there is, and may be; absent where nothing is measured. */
+  readonly storage?: { readonly gauge: StorageGauge; readonly limits: SpaceLimits };
+  /** Of the history; absent for all of it. */
+  readonly retention?: Retention;
+  /** From one comparison of the members' states to the next. */
+  readonly auditPeriodUs?: number;
 }
 
 /** A lease as `leaseTimeToLive` tells it. */
@@ -71,6 +95,12 @@ export class CoordinationHost {
   private readonly access: LeaderAccess;
   private readonly leases: LeaseKeeper;
   private readonly gate: ReadGate;
+  private readonly audit: ReplicaAudit;
+  /** Absent where nothing is measured. */
+  readonly space: SpaceWatch | undefined;
+  private readonly autoCompaction: AutoCompaction | undefined;
+  private reporting = 0;
+  private openSnapshots = 0;
   private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
   private compacting = false;
   private leads = false;
@@ -81,14 +111,42 @@ export class CoordinationHost {
     this.machine = new EtcdStateMachine(prefix, (applied) => this.applied(applied));
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
-    this.leases = new LeaseKeeper(ports, keySpace, store, (id) => this.expire(id));
+    this.leases = new LeaseKeeper(
+      ports,
+      keySpace,
+      store,
+      (id) => this.expire(id),
+      (leases) => this.checkpoint(leases),
+    );
+    const { storage, retention, auditPeriodUs = AUDIT_PERIOD_US } = options.maintenance ?? {};
+    this.audit = new ReplicaAudit(
+      ports,
+      () => this.group,
+      auditPeriodUs,
+      (member) => void this.raiseCorrupt(member),
+    );
     this.group = options.join({
       stateMachine: this.machine,
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
-    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases);
+    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, this.audit);
     this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
+    const member = options.memberNumber(nodeId);
+    const ownAlarm = { member, type: 'no-space', automatic: true } as const;
+    this.space =
+      storage &&
+      new SpaceWatch(ports, storage.gauge, storage.limits, {
+        raised: () => this.alarms.find((alarm) => alarm.member === member && alarm.type === 'no-space'),
+        change: (action) => this.changeAlarm({ action, ...ownAlarm }).then(nothing, nothing),
+      });
+    this.autoCompaction =
+      retention &&
+      new AutoCompaction(ports, retention, {
+        revision: () => this.revision,
+        leads: () => this.leads,
+        compact: (revision) => this.compact(revision, false).then(nothing, nothing),
+      });
   }
 
   /** The revision that this member has applied. */
@@ -133,6 +191,24 @@ export class CoordinationHost {
     return granted(readTxn(this.machine.keySpace, this.options.store, request));
   }
 
+  /** The alarms that this member knows to be raised. */
+  get alarms(): readonly Alarm[] {
+    return this.machine.keySpace.meta(this.options.store).alarms;
+  }
+
+  /** The alarms raised anywhere before the call. */
+  async listAlarms(): Promise<readonly Alarm[]> {
+    await this.gate.pass();
+    return this.alarms;
+  }
+
+  /** @returns the alarms that are raised now, or were cleared now */
+  async changeAlarm(
+    change: Omit<AlarmChange, 'kind'>,
+  ): Promise<{ readonly revision: Revision; readonly alarms: readonly Alarm[] }> {
+    return resultOf('alarms', await this.propose({ kind: 'alarm', ...change }));
+  }
+
   /** @param physical wait until what the compaction removes is removed here */
   async compact(revision: Revision, physical: boolean): Promise<Revision> {
     const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }));
@@ -144,7 +220,9 @@ export class CoordinationHost {
   async grantLease(
     id: LeaseId,
     ttlSeconds: bigint,
+    identity: Identity,
   ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
+    if (identity === 'client') this.admit(0);
     for (;;) {
       const chosen = id === 0n ? this.drawLeaseId() : id;
       const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds });
@@ -171,18 +249,63 @@ export class CoordinationHost {
     return [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
   }
 
+  /**
+   * This member's state as it is, to be read over many turns. To be closed.
+   * @throws {EtcdError} `too-many-requests`
+   */
+  openSnapshot(): StateSnapshot {
+    if (this.openSnapshots >= SNAPSHOTS_MAX) throw new EtcdError('too-many-requests');
+    this.openSnapshots++;
+    const reader = this.options.store.snapshot();
+    let isOpen = true;
+    const close = (): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.openSnapshots--;
+      reader.close();
+    };
+    const pause = (): Promise<void> => new Promise((resolve) => this.options.ports.timers.after(0, resolve));
+    return new StateSnapshot(this.machine.keySpace, { ...reader, close }, pause);
+  }
+
+  /** Reads this member's state as it is, over many turns. */
+  async withSnapshot<T>(read: (snapshot: StateSnapshot) => Promise<T>): Promise<T> {
+    const snapshot = this.openSnapshot();
+    try {
+      return await read(snapshot);
+    } finally {
+      snapshot.close();
+    }
+  }
+
   /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
   stop(): void {
     this.stopped = true;
     this.leases.resign();
+    this.audit.resign();
+    this.space?.stop();
+    this.autoCompaction?.stop();
     this.watches.stop();
   }
 
   private async propose(command: Command): Promise<ApplyResult> {
     const encoded = encodeCommand(command);
     if (encoded.length > REQUEST_BYTES_MAX) throw new EtcdError('request-too-large');
+    if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
     const { result } = await this.access.ask({ kind: 'propose', command: encoded });
     return result;
+  }
+
+  /**
+   * Refuses what adds data while there is no room for it, before it takes some of that in the log.
+   * @throws {EtcdError} `no-space`
+   */
+  private admit(bytes: number): void {
+    const { alarms } = this;
+    // With data that differ, that is what to say: the log does.
+    if (isRaised(alarms, 'corrupt')) return;
+    if (isRaised(alarms, 'no-space')) throw new EtcdError('no-space');
+    this.space?.admit(bytes);
   }
 
   /** One round of the read gate: where the leader is now, this member's state must be. */
@@ -203,9 +326,10 @@ export class CoordinationHost {
     });
   }
 
-  private applied({ changes, leases }: Applied): void {
+  private applied({ changes, leases, checks }: Applied): void {
     this.watches.publish(changes);
     this.leases.note(leases);
+    for (const check of checks) void this.reportCheck(check);
     if (this.leads) this.compactLater(0);
     const waiters = this.appliedWaiters;
     if (waiters.length === 0) return;
@@ -217,12 +341,40 @@ export class CoordinationHost {
     this.leads = leads;
     if (leads) {
       this.leases.lead();
+      this.audit.lead();
       this.compactLater(0);
-    } else this.leases.resign();
+    } else {
+      this.leases.resign();
+      this.audit.resign();
+    }
     this.options.leadershipChanged?.(leads);
   }
 
+  /** Best effort: a report that is lost is made up for by the next pass. */
+  private async reportCheck({ position, hash }: StateCheck): Promise<void> {
+    // A member that replays its log meets many checks that nobody waits for any more.
+    if (this.reporting >= REPORTS_INFLIGHT_MAX) return;
+    this.reporting++;
+    const report = { nodeId: this.options.nodeId, position, hash };
+    await this.access.ask({ kind: 'report-state', report }).then(nothing, nothing);
+    this.reporting--;
+  }
+
+  private async raiseCorrupt(verdict: Verdict): Promise<void> {
+    const member = verdict === undefined ? 0n : this.options.memberNumber(verdict);
+    if (this.alarms.some((alarm) => alarm.type === 'corrupt' && alarm.member === member)) return;
+    await this.changeAlarm({ action: 'raise', member, type: 'corrupt', automatic: true }).then(nothing, nothing);
+  }
+
+  private async checkpoint(leases: readonly LeaseRemaining[]): Promise<boolean> {
+    const proposed = await this.group.propose(encodeCommand({ kind: 'lease-checkpoint', leases }));
+    if (proposed.kind === 'applied') this.options.ports.probes.sometimes('lease-checkpointed');
+    return proposed.kind === 'applied';
+  }
+
   private async expire(id: LeaseId): Promise<void> {
+    // It would be refused over and over; the lease ends when the operator has dealt with the alarm.
+    if (isRaised(this.alarms, 'corrupt')) return;
     const proposed = await this.group.propose(encodeCommand({ kind: 'lease-revoke', id }));
     if (proposed.kind === 'applied') {
       this.options.ports.probes.sometimes('lease-expired');
@@ -252,6 +404,9 @@ export class CoordinationHost {
     return (this.options.ports.random.bytes(8).readBigUInt64BE() >> 1n) | 1n;
   }
 }
+
+/** What becomes of a proposal that is tried again at the next occasion. */
+function nothing(): void {}
 
 function granted<T>(result: T | Refused): T {
   if (typeof result === 'object' && result !== null && 'error' in result) throw new EtcdError(result.error);

@@ -19,6 +19,7 @@ type ResponseTo<R extends LeaderRequest> = Extract<
       barrier: 'barrier';
       'keep-alive': 'kept-alive';
       'time-to-live': 'lease-state';
+      'report-state': 'state-reported';
     }[R['kind']];
   }
 >;

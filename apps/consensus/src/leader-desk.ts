@@ -2,6 +2,7 @@ import type { BarrierResult, Group, ProposeResult } from '@synod/replication';
 import { SynodError, type StoreReader } from '@synod/runtime';
 import type { LeaseKeeper } from './lease-keeper';
 import type { LeaderRequest, LeaderResponse } from './leader-requests';
+import type { ReplicaAudit } from './replica-audit';
 import type { KeySpace } from './state/key-space';
 import type { LeaseId } from './state/requests';
 import type { ApplyResult } from './state/results';
@@ -15,6 +16,7 @@ export class LeaderDesk {
     private readonly keySpace: KeySpace,
     private readonly store: StoreReader,
     private readonly leases: LeaseKeeper,
+    private readonly audit: ReplicaAudit,
   ) {}
 
   /** @throws {SynodError} `not-leader` (the hint is a node id), `overloaded`: nothing was done; `outcome-unknown` */
@@ -31,6 +33,10 @@ export class LeaderDesk {
         return this.keepAlive(request.lease);
       case 'time-to-live':
         return this.timeToLive(request.lease);
+      case 'report-state':
+        if (this.group.status().role !== 'leader') throw failure({ kind: 'not-leader', leader: undefined });
+        this.audit.report(request.report);
+        return { kind: 'state-reported' };
     }
   }
 
@@ -38,7 +44,7 @@ export class LeaderDesk {
     // A leader that was deposed without knowing must not promise a time to live that its successor does not count.
     await this.confirmLeadership();
     const { revision } = this.keySpace.meta(this.store);
-    return { kind: 'kept-alive', revision, ttlSeconds: this.leases.renew(lease) ?? 0n };
+    return { kind: 'kept-alive', revision, ttlSeconds: (await this.leases.renew(lease)) ?? 0n };
   }
 
   private async timeToLive(lease: LeaseId): Promise<LeaderResponse> {

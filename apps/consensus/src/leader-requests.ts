@@ -3,6 +3,7 @@ import { unreachable } from '@synod/invariant';
 import type { ErrorResponse, Numbered, RemoteError, RequestProtocol } from '@synod/protocols';
 import type { Instance } from '@synod/paxos';
 import type { ErrorKind } from '@synod/runtime';
+import type { StateReport } from './replica-audit';
 import type { LeaseId, Revision } from './state/requests';
 import { decodeResult, encodeResult } from './state/result-codec';
 import type { ApplyResult } from './state/results';
@@ -14,7 +15,9 @@ export type LeaderRequest =
   /** How much of the log a linearizable read that begins now has to see. */
   | { readonly kind: 'barrier' }
   | { readonly kind: 'keep-alive'; readonly lease: LeaseId }
-  | { readonly kind: 'time-to-live'; readonly lease: LeaseId };
+  | { readonly kind: 'time-to-live'; readonly lease: LeaseId }
+  /** What a member's state hashed to at a place in the log. */
+  | { readonly kind: 'report-state'; readonly report: StateReport };
 
 export type LeaderResponse =
   | { readonly kind: 'applied'; readonly result: ApplyResult }
@@ -28,7 +31,8 @@ export type LeaderResponse =
       /** −1 if there is no such lease. */
       readonly remainingSeconds: bigint;
       readonly keys: readonly Buffer[];
-    };
+    }
+  | { readonly kind: 'state-reported' };
 
 export type ForwardProtocol = RequestProtocol<LeaderRequest, LeaderResponse>;
 
@@ -58,6 +62,10 @@ function requestToWire({ id, body }: Numbered<LeaderRequest>): consensusV1.Leade
       return { id, keepAlive: { lease: body.lease.toString() } };
     case 'time-to-live':
       return { id, timeToLive: { lease: body.lease.toString() } };
+    case 'report-state': {
+      const { nodeId, position, hash } = body.report;
+      return { id, reportState: { nodeId, ...position, hash: hash.toString() } };
+    }
   }
 }
 
@@ -75,6 +83,11 @@ function requestBodyFromWire(message: consensusV1.LeaderRequest__Output): Leader
       return { kind: 'keep-alive', lease: BigInt(required(message.keepAlive, 'keep_alive').lease) };
     case 'timeToLive':
       return { kind: 'time-to-live', lease: BigInt(required(message.timeToLive, 'time_to_live').lease) };
+    case 'reportState': {
+      const { nodeId, instance, index, hash } = required(message.reportState, 'report_state');
+      const report = { nodeId, position: { instance: Number(instance), index }, hash: BigInt(hash) };
+      return { kind: 'report-state', report };
+    }
     case undefined:
       throw new TypeError('the request to the leader has no body that this release knows');
     default:
@@ -100,6 +113,8 @@ function responseToWire({ id, body }: Numbered<LeaderResponse | ErrorResponse>):
           keys: [...body.keys],
         },
       };
+    case 'state-reported':
+      return { id, stateReported: {} };
     case 'error':
       return { id, error: { kind: body.error.kind, message: body.error.message, hint: body.error.hint ?? '' } };
   }
@@ -129,6 +144,8 @@ function responseBodyFromWire(message: consensusV1.LeaderResponse__Output): Lead
         keys: state.keys,
       };
     }
+    case 'stateReported':
+      return { kind: 'state-reported' };
     case 'error':
       return { kind: 'error', error: errorFromWire(required(message.error, 'error')) };
     case undefined:

@@ -52,7 +52,7 @@ export class LocalCoordination implements Coordination {
   }
 
   async grantLease(ttlSeconds: number): Promise<bigint> {
-    return (await write(this.host.grantLease(0n, BigInt(ttlSeconds)))).id;
+    return (await write(this.host.grantLease(0n, BigInt(ttlSeconds), 'service'))).id;
   }
 
   async keepLeaseAlive(lease: bigint): Promise<number> {
@@ -125,7 +125,10 @@ function kindOf(code: EtcdErrorName, lost: 'unavailable' | 'outcome-unknown'): E
     case 'lease-exists':
       return 'already-exists';
     case 'too-many-requests':
+    case 'no-space':
       return 'overloaded';
+    case 'corrupt':
+      return 'corrupt';
     case 'permission-denied':
       return 'permission-denied';
     case 'timed-out':

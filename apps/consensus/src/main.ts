@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
@@ -61,14 +61,21 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
+    maintenance: {
+      storage: {
+        gauge: { usage: () => store.usage(), freeBytes: () => freeBytesOf(data.folder) },
+        limits: { quotaBytes: config.quotaBackendBytes, reserveBytes: config.diskReserveBytes },
+      },
+      ...(config.retention === undefined ? {} : { retention: config.retention }),
+      auditPeriodUs: config.stateCheckSeconds * 1_000_000,
+    },
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
   await data.join(node.founding.clusterId);
 
-  const storeBytes = (): number => statSync(path.join(data.folder, 'store', 'data.mdb')).size;
-  exposeNode(metrics, node, storeBytes);
-  addEtcdServices(clientServer, node, storeBytes);
+  exposeNode(metrics, node);
+  addEtcdServices(clientServer, node);
   clientServer.health.set(false);
   await clientServer.listen(config.listen);
   log.info('listening', { clients: config.listen, peers: config.peerListen, http: config.httpListen });
@@ -98,6 +105,12 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await data.release();
     },
   };
+}
+
+/** What the process may still write on the file system of a folder: less than what is free, if some of that is root's. */
+async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }
 
 void runService(start);

@@ -25,12 +25,13 @@ import {
   type Timers,
   type Transport,
 } from '@synod/runtime';
-import { CoordinationHost } from './coordination-host';
+import { CoordinationHost, type MaintenanceOptions } from './coordination-host';
 import { FoundingRound, type Founder } from './founding';
 import { CONSENSUS_GROUP } from './founding-protocol';
 import { FoundingStore, type ClusterFounding } from './founding-store';
 import { LeaderLinks } from './leader-link';
 import { LocalCoordination } from './local-coordination';
+import { memberNumber } from './member-ids';
 
 /** Of every key of the group in the node's store; 0x00 is the replica host's own. */
 const STORE_PREFIX = Buffer.from([1]);
@@ -67,6 +68,7 @@ export interface ConsensusNodeOptions {
   readonly failed: (error: unknown) => void;
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
+  readonly maintenance?: MaintenanceOptions;
   readonly times?: ReplicationTimes;
   readonly observer?: ReplicationObserver;
 }
@@ -134,6 +136,8 @@ export class ConsensusNode {
       store,
       ports,
       link: links,
+      memberNumber: (member) => memberNumber(founding.clusterId, member),
+      ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
       join: (part) =>
         replicas.addGroup({
           founding: { group: CONSENSUS_GROUP, members: founding.members },

@@ -9,6 +9,7 @@ const POINT = Buffer.alloc(0);
 export interface Place {
   readonly key: Buffer;
   readonly createRevision: Revision;
+  readonly lease: LeaseId;
   /** Of the answer that gave it. */
   readonly revision: Revision;
 }
@@ -49,7 +50,8 @@ export class Succession {
     );
     const response = result.responses[0];
     const present = response?.kind === 'range' ? response.entries[0] : undefined;
-    return { key, createRevision: present?.createRevision ?? result.revision, revision: result.revision, present };
+    const createRevision = present?.createRevision ?? result.revision;
+    return { key, createRevision, lease, revision: result.revision, present };
   }
 
   /**
@@ -64,7 +66,9 @@ export class Succession {
       if (ahead.entry === undefined) break;
       await this.changed(ahead.entry.key, ahead.revision + 1n, signal, (type) => type === 'delete');
     }
-    // The lease may have ended meanwhile: an owner that is none would never be waited for.
+    // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
+    const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease);
+    if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
     const own = await this.host.range(rangeRequest(place.key, POINT));
     if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
     return own.revision;

@@ -20,7 +20,7 @@ export function electionService(member: ServedMember): ServiceHandlers<'v3electi
   return {
     Campaign: ({ name, lease, value }, context) =>
       member.answer(context, async () => {
-        const leaseId = await sessionLease(member, BigInt(lease));
+        const leaseId = await sessionLease(member, BigInt(lease), identityOf(context));
         const queue = candidates(name, context);
         const place = await queue.enlist(leaseId, value);
         const leader = { name, key: place.key, rev: place.createRevision.toString(), lease: leaseId.toString() };

@@ -15,13 +15,13 @@ import { watchService } from './watch';
 const WAITING = { deadlineMsMax: Infinity };
 
 /** Serves everything that clients of the coordination service may call, but the timestamp stream, which the node serves itself. */
-export function addEtcdServices(server: GrpcServer, node: ConsensusNode, storeBytes: () => number): void {
+export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   const member = new ServedMember(node);
   server.addService('etcdserverpb.KV', kvService(member));
   server.addService('etcdserverpb.Watch', watchService(member));
   server.addService('etcdserverpb.Lease', leaseService(member));
   server.addService('etcdserverpb.Cluster', clusterService(member));
-  server.addService('etcdserverpb.Maintenance', maintenanceService(member, storeBytes));
+  server.addService('etcdserverpb.Maintenance', maintenanceService(member));
   server.addService('etcdserverpb.Auth', authService(member));
   server.addService('v3lockpb.Lock', lockService(member), WAITING);
   server.addService('v3electionpb.Election', electionService(member), WAITING);

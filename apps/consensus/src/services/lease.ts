@@ -1,13 +1,13 @@
 import type { ServiceHandlers } from '@synod/rpc';
 import { whileLed } from './leader-watch';
-import { wantsLeader, type ServedMember } from './member';
+import { identityOf, wantsLeader, type ServedMember } from './member';
 
 export function leaseService(member: ServedMember): ServiceHandlers<'etcdserverpb.Lease'> {
   const { header, host } = member;
   return {
     LeaseGrant: ({ ID, TTL }, context) =>
       member.answer(context, async () => {
-        const { revision, id, ttlSeconds } = await host.grantLease(BigInt(ID), BigInt(TTL));
+        const { revision, id, ttlSeconds } = await host.grantLease(BigInt(ID), BigInt(TTL), identityOf(context));
         return { header: header(revision), ID: id.toString(), TTL: ttlSeconds.toString() };
       }),
     LeaseRevoke: ({ ID }, context) =>

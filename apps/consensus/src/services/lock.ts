@@ -1,5 +1,6 @@
 import { StatusError, status, type ServiceHandlers } from '@synod/rpc';
 import { deleteRangeRequest, type LeaseId } from '../state/requests';
+import type { Identity } from '../state/request-check';
 import { PlaceLost, Succession, type Place } from '../succession';
 import { identityOf, type ServedMember } from './member';
 
@@ -9,8 +10,9 @@ export const SESSION_TTL_SECONDS = 60n;
 const POINT = Buffer.alloc(0);
 
 /**
- * Locks by name. The key that Lock returns is the ownership: it goes with its lease, and its create revision, which grows with every
- * owner, is what to hand to a third party that must refuse an owner of the past.
+ * Locks by name. The key that Lock returns is the ownership: it goes with its lease. The revision in the answer's header is the fencing
+ * token: it is at or above the key's create revision and below the revision at which the key goes, so it grows with every owner. Hand it to a
+ * third party that must refuse owners of the past. Invariant `fencing-revision-grows`.
  */
 export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Lock'> {
   const { header, host } = member;
@@ -19,7 +21,7 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
       member.answer(context, async () => {
         const identity = identityOf(context);
         const queue = new Succession(host, Buffer.concat([name, Buffer.from('/')]), identity);
-        const place = await queue.enlist(await sessionLease(member, BigInt(lease)), POINT);
+        const place = await queue.enlist(await sessionLease(member, BigInt(lease), identity), POINT);
         try {
           const revision = await queue.waitForTurn(place, context.signal);
           return { header: header(revision), key: place.key };
@@ -38,8 +40,8 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
 }
 
 /** The caller's lease, or a new one. */
-export async function sessionLease({ host }: ServedMember, lease: LeaseId): Promise<LeaseId> {
-  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS)).id;
+export async function sessionLease({ host }: ServedMember, lease: LeaseId, identity: Identity): Promise<LeaseId> {
+  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS, identity)).id;
 }
 
 /** Gives a place up, if it still is the same one. */

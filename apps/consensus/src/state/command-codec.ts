@@ -1,6 +1,8 @@
 import { SynodError } from '@synod/runtime';
+import { readAlarm, writeAlarm } from './alarm-codec';
 import { ByteReader, ByteWriter } from './bytes';
 import type {
+  AlarmChange,
   Command,
   CompareRequest,
   CompareResult,
@@ -28,12 +30,16 @@ const KIND = {
   'lease-revoke': 7,
   // Occurs inside transactions only.
   range: 8,
+  alarm: 40,
+  'lease-checkpoint': 41,
+  'check-state': 42,
 } as const satisfies Record<Command['kind'] | OperationRequest['kind'], number>;
 
 // The wire numbers of closed unions: the position in these lists.
 const SORT_ORDERS: readonly SortOrder[] = ['none', 'ascend', 'descend'];
 const SORT_TARGETS: readonly SortTarget[] = ['key', 'version', 'create', 'mod', 'value'];
 const COMPARE_TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', 'value', 'lease'];
+const ALARM_ACTIONS: readonly AlarmChange['action'][] = ['raise', 'clear'];
 const COMPARE_RESULTS: readonly CompareResult[] = ['equal', 'greater', 'less', 'not-equal'];
 
 export function encodeCommand(command: Command): Buffer {
@@ -55,6 +61,16 @@ export function encodeCommand(command: Command): Buffer {
       break;
     case 'lease-revoke':
       fields.byte(KIND['lease-revoke']).int64(command.id);
+      break;
+    case 'alarm':
+      writeAlarm(fields.byte(KIND.alarm).byte(ALARM_ACTIONS.indexOf(command.action)), command);
+      break;
+    case 'lease-checkpoint':
+      fields.byte(KIND['lease-checkpoint']).varint(command.leases.length);
+      for (const { id, remainingSeconds } of command.leases) fields.int64(id).int64(remainingSeconds);
+      break;
+    case 'check-state':
+      fields.byte(KIND['check-state']).blob(command.start).varint(command.entries);
       break;
   }
   return fields.finish();
@@ -82,6 +98,17 @@ function readCommand(fields: ByteReader): Command {
       return { kind: 'lease-grant', id: fields.int64(), ttlSeconds: fields.int64() };
     case KIND['lease-revoke']:
       return { kind: 'lease-revoke', id: fields.int64() };
+    case KIND.alarm: {
+      const action = named(ALARM_ACTIONS, fields.byte());
+      return { kind: 'alarm', action, ...readAlarm(fields) };
+    }
+    case KIND['lease-checkpoint']:
+      return {
+        kind: 'lease-checkpoint',
+        leases: list(fields, (each) => ({ id: each.int64(), remainingSeconds: each.int64() })),
+      };
+    case KIND['check-state']:
+      return { kind: 'check-state', start: fields.blob(), entries: fields.varint() };
     default: {
       const operation = readOperation(fields, kind);
       if (operation.kind === 'range') throw unknownKind(kind);

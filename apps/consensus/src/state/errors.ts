@@ -18,6 +18,7 @@ export const ETCD_ERRORS = {
   'lease-exists': ['FAILED_PRECONDITION', 'lease already exists'],
   'member-not-found': ['NOT_FOUND', 'member not found'],
   'too-many-requests': ['RESOURCE_EXHAUSTED', 'too many requests'],
+  'no-space': ['RESOURCE_EXHAUSTED', 'mvcc: database space exceeded'],
   'permission-denied': ['PERMISSION_DENIED', 'permission denied'],
   'auth-not-enabled': ['FAILED_PRECONDITION', 'authentication is not enabled'],
   'no-leader': ['UNAVAILABLE', 'no leader'],
@@ -29,6 +30,10 @@ export const ETCD_ERRORS = {
   'timed-out-connection-lost': ['UNAVAILABLE', 'request timed out, possibly due to connection lost'],
   'timed-out-apply': ['UNAVAILABLE', 'request timed out, waiting for the applied index took too long'],
   unhealthy: ['UNAVAILABLE', 'unhealthy cluster'],
+  corrupt: ['DATA_LOSS', 'corrupt cluster'],
+  'downgrade-version-format': ['INVALID_ARGUMENT', 'wrong downgrade target version format'],
+  'downgrade-version': ['INVALID_ARGUMENT', 'invalid downgrade target version'],
+  'no-downgrade': ['FAILED_PRECONDITION', 'no inflight downgrade job'],
 } as const satisfies Record<string, readonly [EtcdStatus, string]>;
 
 /** The gRPC status names that occur in the table. */
@@ -39,6 +44,7 @@ export type EtcdStatus =
   | 'FAILED_PRECONDITION'
   | 'RESOURCE_EXHAUSTED'
   | 'PERMISSION_DENIED'
+  | 'DATA_LOSS'
   | 'UNAVAILABLE';
 
 export type EtcdErrorName = keyof typeof ETCD_ERRORS;

@@ -1,15 +1,17 @@
 import { unreachable } from '@synod/invariant';
-import type { StateMachine } from '@synod/replication';
+import type { Position, StateMachine } from '@synod/replication';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { changeAlarm, refuseAlarmed } from './alarm';
 import { decodeCommand } from './command-codec';
 import { compact, compactStep } from './compaction';
 import { deleteRange } from './delete';
 import { KeySpace } from './key-space';
-import { grantLease, revokeLease } from './lease';
+import { checkpointLeases, grantLease, revokeLease } from './lease';
 import { put, refusePut } from './put';
 import type { Command, LeaseId, TxnRequest } from './requests';
 import type { ApplyResult, Change } from './results';
 import { RevisionWriter } from './revision-writer';
+import { checkState } from './state-check';
 import { choosePath, refusePath, runPath } from './txn';
 
 /** What the commands of one store transaction did, for those who wait for it on this node. */
@@ -18,6 +20,13 @@ export interface Applied {
   readonly changes: readonly Change[];
   /** In log order. */
   readonly leases: readonly LeaseChange[];
+  readonly checks: readonly StateCheck[];
+}
+
+/** The hash of a stretch of this member's state, taken at a place in the log. */
+export interface StateCheck {
+  readonly position: Position;
+  readonly hash: bigint;
 }
 
 export type LeaseChange =
@@ -33,6 +42,7 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   readonly keySpace: KeySpace;
   private changes: Change[] = [];
   private leases: LeaseChange[] = [];
+  private checks: StateCheck[] = [];
 
   /**
    * @param prefix of every key this group keeps in the store
@@ -45,18 +55,22 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     this.keySpace = new KeySpace(prefix);
   }
 
-  apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
-    return this.run(transaction, decodeCommand(bytes));
+  apply(transaction: StoreTransaction, bytes: Uint8Array, position: Position): ApplyResult {
+    const command = decodeCommand(bytes);
+    const { alarms, revision } = this.keySpace.meta(transaction);
+    const error = refuseAlarmed(alarms, command);
+    return error === undefined ? this.run(transaction, command, position) : { kind: 'refused', revision, error };
   }
 
   committed(store: StoreReader): void {
-    const { changes, leases } = this;
+    const { changes, leases, checks } = this;
     this.changes = [];
     this.leases = [];
-    this.applied({ changes, leases }, store);
+    this.checks = [];
+    this.applied({ changes, leases, checks }, store);
   }
 
-  private run(transaction: StoreTransaction, command: Command): ApplyResult {
+  private run(transaction: StoreTransaction, command: Command, position: Position): ApplyResult {
     switch (command.kind) {
       case 'put':
         return this.write(transaction, (writer) => {
@@ -78,6 +92,15 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
         return compact(this.keySpace, transaction, command.revision);
       case 'compact-step':
         return compactStep(this.keySpace, transaction, command.events);
+      case 'alarm':
+        return changeAlarm(this.keySpace, transaction, command);
+      case 'lease-checkpoint':
+        return checkpointLeases(this.keySpace, transaction, command.leases);
+      case 'check-state': {
+        const { hash, next } = checkState(this.keySpace, transaction, command.start, command.entries);
+        this.checks.push({ position, hash });
+        return { kind: 'state-checked', revision: this.keySpace.meta(transaction).revision, next };
+      }
       default:
         return unreachable(command);
     }

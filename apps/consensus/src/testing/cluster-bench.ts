@@ -1,7 +1,7 @@
 import { ManualTime } from '@synod/coordination';
 import type { BarrierResult, Group, GroupOptions, GroupStatus, NodeId, ProposeResult } from '@synod/replication';
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
-import { CoordinationHost } from '../coordination-host';
+import { CoordinationHost, type MaintenanceOptions } from '../coordination-host';
 import type { LeaderLink } from '../leader-link';
 import type { ApplyResult } from '../state/results';
 import { MemoryStore } from './memory-store';
@@ -27,6 +27,7 @@ class MemberGroup implements Group<ApplyResult> {
   constructor(
     readonly nodeId: NodeId,
     readonly store: MemoryStore,
+    private readonly names: readonly NodeId[],
     private readonly log: SharedLog,
     private readonly part: Part,
     private readonly time: ManualTime,
@@ -42,7 +43,7 @@ class MemberGroup implements Group<ApplyResult> {
       leader: this.log.leader,
       chosenThrough: this.log.commands.length,
       appliedThrough: this.appliedThrough,
-      members: [],
+      members: this.names.map((nodeId, index) => ({ replicaId: index + 1, nodeId, incarnation: nodeId })),
     };
   }
 
@@ -107,8 +108,11 @@ export class ClusterBench {
   private readonly log = new SharedLog();
   private seed = 0;
 
-  constructor(names: readonly NodeId[] = ['n1']) {
-    for (const name of names) this.addMember(name);
+  constructor(
+    names: readonly NodeId[] = ['n1'],
+    private readonly maintenance: (name: NodeId) => MaintenanceOptions = () => ({}),
+  ) {
+    for (const name of names) this.addMember(name, names);
   }
 
   member(name: NodeId): TestMember {
@@ -142,7 +146,7 @@ export class ClusterBench {
     return this.log.commands.length;
   }
 
-  private addMember(name: NodeId): void {
+  private addMember(name: NodeId, names: readonly NodeId[]): void {
     const store = new MemoryStore();
     const random: Random = { below: () => 0, bytes: (size) => Buffer.alloc(size, ++this.seed) };
     const link: LeaderLink = {
@@ -160,7 +164,9 @@ export class ClusterBench {
       store,
       ports: { clock: this.time, timers: this.time, random, log: silentLog, probes: noProbes },
       link,
-      join: (part) => (group = new MemberGroup(name, store, this.log, part, this.time, () => this.applyLater())),
+      memberNumber: (member) => BigInt(member.slice(1)),
+      maintenance: this.maintenance(name),
+      join: (part) => (group = new MemberGroup(name, store, names, this.log, part, this.time, () => this.applyLater())),
       leadershipChanged: (leads) => this.leaderships.push(`${name} ${leads ? 'leads' : 'follows'}`),
     });
     this.members.set(name, { host, group, store });

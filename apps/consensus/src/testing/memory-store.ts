@@ -1,4 +1,4 @@
-import type { Entry, KeyRange, Store, StoreTransaction } from '@synod/runtime';
+import type { Entry, KeyRange, Store, StoreSnapshot, StoreTransaction } from '@synod/runtime';
 import BTree from 'sorted-btree';
 
 /** A store in memory, for specs: everything is durable at once, and a transaction that throws leaves nothing. */
@@ -23,6 +23,15 @@ export class MemoryStore implements Store {
     });
     this.tree = draft;
     return result;
+  }
+
+  snapshot(): StoreSnapshot {
+    const tree = this.tree.clone();
+    return {
+      get: (key) => tree.get(asBuffer(key)),
+      range: (range) => walk(tree, range),
+      close: () => undefined,
+    };
   }
 
   flush(): Promise<void> {

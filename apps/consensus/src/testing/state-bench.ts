@@ -13,7 +13,7 @@ import {
   type TxnRequest,
 } from '../state/requests';
 import type { ApplyResult, Change, RangeResult } from '../state/results';
-import { EtcdStateMachine, type LeaseChange } from '../state/state-machine';
+import { EtcdStateMachine, type LeaseChange, type StateCheck } from '../state/state-machine';
 import { prefixRangeEnd } from '../state/span';
 import { MemoryStore } from './memory-store';
 
@@ -24,13 +24,18 @@ export class StateBench {
   readonly store = new MemoryStore();
   readonly changes: Change[] = [];
   readonly leases: LeaseChange[] = [];
+  readonly checks: StateCheck[] = [];
+  private instance = 0;
   readonly machine = new EtcdStateMachine(PREFIX, (applied) => {
     this.changes.push(...applied.changes);
     this.leases.push(...applied.leases);
+    this.checks.push(...applied.checks);
   });
 
   apply(command: Command): ApplyResult {
-    const result = this.store.transaction((transaction) => this.machine.apply(transaction, encodeCommand(command)));
+    const result = this.store.transaction((transaction) =>
+      this.machine.apply(transaction, encodeCommand(command), { instance: ++this.instance, index: 0 }),
+    );
     this.machine.committed(this.store);
     return result;
   }
