@@ -6,25 +6,23 @@ import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running
 import { openStore } from '@synod/storage-engine';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
+import { DATA_FOLDER } from './data-format';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
 import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
-const SERVICE = 'consensus';
-/** Of everything in the data folder. */
-const FORMAT = 1;
 /** Calls in progress get this long when the service stops. */
 const DRAIN_MS = 1_000;
 
 /** A member of the coordination service: one Paxos group behind the etcd v3 API. */
 async function start(end: (error: unknown) => void): Promise<Running> {
   const config = readConfig({ argv: process.argv.slice(2), env: process.env });
-  const identity = { service: SERVICE, node: config.nodeId };
+  const identity = { service: DATA_FOLDER.service, node: config.nodeId };
   const log = new ServiceLog(identity, config.logLevel);
   const metrics = new Metrics(identity);
-  const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
+  const data = await DataFolder.open({ folder: config.dataDir, nodeId: config.nodeId, ...DATA_FOLDER });
   const ports = {
     clock: systemClock,
     timers: systemTimers,

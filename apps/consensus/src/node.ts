@@ -26,6 +26,7 @@ import {
   type Transport,
 } from '@synod/runtime';
 import { CoordinationHost, type MaintenanceOptions } from './coordination-host';
+import { STORE_PREFIX } from './data-format';
 import { FoundingRound, type Founder } from './founding';
 import { CONSENSUS_GROUP } from './founding-protocol';
 import { FoundingStore, type ClusterFounding } from './founding-store';
@@ -33,8 +34,6 @@ import { LeaderLinks } from './leader-link';
 import { LocalCoordination } from './local-coordination';
 import { memberNumber } from './member-ids';
 
-/** Of every key of the group in the node's store; 0x00 is the replica host's own. */
-const STORE_PREFIX = Buffer.from([1]);
 /** Batches of timestamp requests being answered at once. */
 const TIMESTAMPS_INFLIGHT_MAX = 16_384;
 /** How long a stopping node tries to take itself off the list of nodes; its lease does it otherwise. */

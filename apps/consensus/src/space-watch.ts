@@ -22,7 +22,8 @@ const LOOK_US = 500_000;
 const OVERHEAD_BYTES = 512;
 /** There is room again when so much of the quota is free, and so much more than the reserve: an alarm must not flicker. */
 const RESUME_QUOTA_PART = 0.9;
-const RESUME_RESERVE_FACTOR = 1.25;
+const RESUME_RESERVE_PART = 0.25;
+const RESUME_RESERVE_BYTES_MAX = 64 * 2 ** 20;
 /** A request that does not fit raises the alarm only if the store is that full: else smaller ones may go on. */
 const FULL_QUOTA_PART = 0.95;
 
@@ -97,9 +98,8 @@ export class SpaceWatch {
 
   private get hasRoomAgain(): boolean {
     const { quotaBytes, reserveBytes } = this.limits;
-    return (
-      this.usage.inUseBytes < RESUME_QUOTA_PART * quotaBytes && this.freeBytes >= RESUME_RESERVE_FACTOR * reserveBytes
-    );
+    const margin = Math.min(RESUME_RESERVE_PART * reserveBytes, RESUME_RESERVE_BYTES_MAX);
+    return this.usage.inUseBytes < RESUME_QUOTA_PART * quotaBytes && this.freeBytes >= reserveBytes + margin;
   }
 
   private async look(): Promise<void> {

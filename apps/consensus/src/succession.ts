@@ -64,11 +64,21 @@ export class Succession {
       signal.throwIfAborted();
       const ahead = await this.lastBefore(place);
       if (ahead.entry === undefined) break;
-      await this.changed(ahead.entry.key, ahead.revision + 1n, signal, (type) => type === 'delete');
+      const { key } = ahead.entry;
+      const deleted = (of: Buffer, after: Revision) => (until: AbortSignal) =>
+        this.changed(of, after + 1n, until, (type) => type === 'delete');
+      // Whose own lease ends while it waits is told at once, not when it would have been its turn.
+      await firstOf(signal, [deleted(key, ahead.revision), deleted(place.key, place.revision)]);
+      await this.requireOwn(place);
     }
     // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
     const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease);
     if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
+    return this.requireOwn(place);
+  }
+
+  /** @returns the revision at which the place was still there */
+  private async requireOwn(place: Place): Promise<Revision> {
     const own = await this.host.range(rangeRequest(place.key, POINT));
     if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
     return own.revision;
@@ -135,5 +145,15 @@ export class Succession {
       }),
     );
     return { entry: result.entries[0], revision: result.revision };
+  }
+}
+
+/** Waits for the first of several things, and gives up the others. */
+async function firstOf(signal: AbortSignal, waits: readonly ((until: AbortSignal) => Promise<void>)[]): Promise<void> {
+  const settled = new AbortController();
+  try {
+    await Promise.race(waits.map((wait) => wait(AbortSignal.any([signal, settled.signal]))));
+  } finally {
+    settled.abort();
   }
 }

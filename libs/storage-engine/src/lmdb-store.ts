@@ -70,7 +70,8 @@ export class LmdbStore implements Store {
   usage(): StoreUsage {
     this.checkUsable();
     const { fileBytes, inUseBytes } = this.base.usage();
-    return { fileBytes, inUseBytes: inUseBytes + this.pendingBytes };
+    const waiting = inUseBytes + this.pendingBytes;
+    return { fileBytes: Math.max(fileBytes, waiting), inUseBytes: waiting };
   }
 
   get(key: Uint8Array): Buffer | undefined {

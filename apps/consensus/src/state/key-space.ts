@@ -195,6 +195,39 @@ export class KeySpace {
   }
 }
 
+/** The key of a client that a record is about: undefined for counters, leases and whatever else there may be. */
+export function keyOfRecord({ key, value }: Entry): Buffer | undefined {
+  switch (key[0]) {
+    case LATEST[0]:
+      return key.subarray(1);
+    case ATTACHED[0]:
+      return key.subarray(1 + 8);
+    case VERSION[0]:
+      return decodeVersion({ revision: 0n, sub: 0 }, value).key;
+    default:
+      return undefined;
+  }
+}
+
+export interface RecordCounts {
+  /** That exist now. */
+  readonly keys: number;
+  /** Of keys, past ones and deletions included. */
+  readonly versions: number;
+  readonly leases: number;
+}
+
+/** Adds records to what was counted before. */
+export function countRecords(records: readonly Entry[], before: RecordCounts): RecordCounts {
+  let { keys, versions, leases } = before;
+  for (const { key, value } of records) {
+    if (key[0] === LATEST[0] && decodeLatest(value).version > 0n) keys++;
+    else if (key[0] === VERSION[0]) versions++;
+    else if (key[0] === LEASE[0]) leases++;
+  }
+  return { keys, versions, leases };
+}
+
 /** Longer keys are refused, so that every key of ours stays inside the store's own limit of 1,900 bytes. */
 export const KEY_BYTES_MAX = 1536;
 
