@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import { SynodError, type Cancel, type Clock, type StoreReader, type Timers } from '@synod/runtime';
 import type { KeySpace, Lease } from './state/key-space';
 import type { LeaseId, LeaseRemaining } from './state/requests';
@@ -90,6 +91,7 @@ export class LeaseKeeper {
       lease.checkpointed = false;
     }
     const now = this.ports.clock.monotonicUs();
+    invariant(!lease.checkpointed, 'renewal-outlives-its-leader', () => `lease ${id}`);
     lease.expiresAtUs = now + Number(lease.ttlSeconds) * SECOND_US;
     lease.checkpointAtUs = nextCheckpoint(now, lease.expiresAtUs);
     return lease.ttlSeconds;

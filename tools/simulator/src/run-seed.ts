@@ -116,6 +116,7 @@ class SeedRun {
       for (const { finish } of this.bound()) await finish?.(hostOf(first?.host));
     });
     await this.until('replicas-catch-up', () => this.lagging() === 0);
+    this.checkStates();
     this.checkHistories();
     this.checkFloor();
   }
@@ -209,6 +210,18 @@ class SeedRun {
       most.set(group, Math.max(most.get(group) ?? 0, appliedThrough));
     }
     return statuses.filter(({ group, appliedThrough }) => appliedThrough < (most.get(group) ?? 0)).length;
+  }
+
+  /** The consensus members compare their states all the while, whole stores and not only what was applied. */
+  private checkStates(): void {
+    const alarms = this.cluster.consensus.flatMap((node) => node.host?.host.alarms ?? []);
+    const corrupt = alarms.find(({ type }) => type === 'corrupt');
+    if (corrupt === undefined) return;
+    throw new Broken(
+      'invariant',
+      'replicas-are-equal',
+      `the state of member ${corrupt.member} differs from the others'`,
+    );
   }
 
   private checkHistories(): void {

@@ -25,6 +25,8 @@ export interface ClusterShape {
 
 /** One port for everything: a simulated machine has one address. */
 const PORT = 1;
+/** A run of a seed is short: members compare their states often. */
+const AUDIT_PERIOD_US = 2_000_000;
 const addressOf = (name: string): string => `${name}:${PORT}`;
 const named = (service: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${service}-${index + 1}`);
@@ -95,6 +97,7 @@ export class SimulatedCluster {
       clientTransport: ports.transport,
       failed: (error) => this.world.fail(error),
       observer: this.watcher,
+      maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
       onLeadership: (leads, coordination) => {
         planner?.stop();
         planner = leads ? this.plan(ports, coordination) : undefined;

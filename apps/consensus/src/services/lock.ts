@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import { StatusError, status, type ServiceHandlers } from '@synod/rpc';
 import { deleteRangeRequest, type LeaseId } from '../state/requests';
 import type { Identity } from '../state/request-check';
@@ -24,6 +25,11 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
         const place = await queue.enlist(await sessionLease(member, BigInt(lease), identity), POINT);
         try {
           const revision = await queue.waitForTurn(place, context.signal);
+          invariant(
+            revision >= place.createRevision,
+            'fencing-revision-grows',
+            () => `${revision} of ${place.createRevision}`,
+          );
           return { header: header(revision), key: place.key };
         } catch (error) {
           // A waiter that is gone must not become the owner later.
