@@ -7,7 +7,7 @@ import { GrpcChannels, statusOf } from '@synod/rpc';
 import { openStore } from '@synod/storage-engine';
 import { restoreSnapshot } from '../src/snapshot-restore';
 import { snapshotStatus } from '../src/snapshot-status';
-import { TestCluster, TestMember } from './test-cluster';
+import { TestCluster, type TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
@@ -179,8 +179,11 @@ describe('a snapshot saved under load', () => {
     const complaint = async (change: (bytes: Buffer) => Buffer): Promise<string> => {
       writeFileSync(broken, change(Buffer.from(content)));
       const job = { file: broken, folder, members: ['n1'], bumpRevision: 0n, markCompacted: false };
-      const told = await restoreSnapshot(job).catch((error: Error) => error.message);
-      return String(told).replace(broken, 'FILE');
+      const told = await restoreSnapshot(job).then(
+        () => 'restored',
+        (error: Error) => error.message,
+      );
+      return told.replace(broken, 'FILE');
     };
     const flip = (at: number) => (whole: Buffer) => {
       whole.writeUInt8(whole.readUInt8(at) ^ 1, at);

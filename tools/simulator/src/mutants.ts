@@ -130,6 +130,16 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 15,
   },
   {
+    name: 'state-outside-the-log',
+    breaks: 'Applying a command is a function of the replicated state alone.',
+    file: 'apps/consensus/src/state/state-machine.ts',
+    find: 'const command = decodeCommand(bytes);',
+    replace:
+      "const command = decodeCommand(bytes);\n    const self = this as unknown as { n?: number };\n    self.n = (self.n ?? 0) + 1;\n    if (self.n % 50 === 0) transaction.put(Buffer.from('\\x01z'), Buffer.from(String(self.n)));",
+    killedBy: ['replicas-are-equal'],
+    seed: 3,
+  },
+  {
     name: 'reduce-before-all-maps',
     breaks: 'A reduce begins when every map is done.',
     file: 'libs/mapreduce/src/scheduler.ts',

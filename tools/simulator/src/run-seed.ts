@@ -179,7 +179,10 @@ class SeedRun {
 
   private async until(name: string, condition: () => boolean): Promise<void> {
     const held = await this.world.run(condition, HEAL_US);
-    if (!held) throw new Broken('liveness', name, `not so within ${HEAL_US / SECOND_US} virtual seconds`);
+    if (held) return;
+    // A cluster that found its states to differ stops on purpose.
+    this.checkStates();
+    throw new Broken('liveness', name, `not so within ${HEAL_US / SECOND_US} virtual seconds`);
   }
 
   private async finished(name: string, work: () => Promise<void>): Promise<void> {
@@ -193,7 +196,9 @@ class SeedRun {
       },
     );
     await this.until(name, () => done);
-    if (failed !== undefined) throw new Broken('liveness', name, textOf(failed));
+    if (failed === undefined) return;
+    this.checkStates();
+    throw new Broken('liveness', name, textOf(failed));
   }
 
   private inDoubt(): number {
