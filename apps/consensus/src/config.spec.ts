@@ -3,6 +3,15 @@ import { readConfig } from './config';
 const read = (...argv: string[]): ReturnType<typeof readConfig> =>
   readConfig({ argv: ['--node-id', 'n1', '--data-dir', '/n1', ...argv], env: {} });
 
+it.each([
+  [[], 2 * 2 ** 30],
+  [['--quota-backend-bytes', '0'], 2 * 2 ** 30],
+  [['--quota-backend-bytes=-1'], Infinity],
+  [['--quota-backend-bytes', '1000000'], 1_000_000],
+])('with %j the quota is %d bytes', (argv, bytes) => {
+  expect(read(...argv).quotaBackendBytes).toBe(bytes);
+});
+
 describe('retention of the history', () => {
   it('is everything unless something is said', () => {
     expect(read().retention).toBeUndefined();
@@ -31,7 +40,7 @@ describe('retention of the history', () => {
     [['--auto-compaction-retention', ''], '--auto-compaction-retention'],
     [['--auto-compaction-mode', 'revision', '--auto-compaction-retention', '5m'], 'a number of revisions is wanted'],
     [['--auto-compaction-mode', 'often'], 'one of periodic, revision'],
-    [['--quota-backend-bytes', '5'], 'a whole number from 1048576'],
+    [['--quota-backend-bytes', 'much'], 'a number of bytes is wanted'],
   ])('%j is refused', (argv, text) => {
     expect(() => read(...argv)).toThrow(text);
   });

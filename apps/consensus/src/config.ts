@@ -48,12 +48,21 @@ const settings = {
     max: 2_048,
     default: 64,
   }),
-  quotaBackendBytes: countSetting('data in the store above which puts are refused, in bytes', {
-    min: 1 << 20,
-    max: Number.MAX_SAFE_INTEGER,
-    // etcd's.
-    default: 2 * 2 ** 30,
-  }),
+  quotaBackendBytes: z
+    .union(
+      [
+        z.number().int(),
+        z
+          .string()
+          .regex(/^-?\d+$/)
+          .transform(Number),
+      ],
+      { error: 'a number of bytes is wanted' },
+    )
+    .default(0)
+    // As etcd reads it.
+    .transform((bytes) => (bytes === 0 ? QUOTA_BYTES : bytes < 0 ? Infinity : bytes))
+    .describe('bytes of data in the store above which puts are refused; 0 for 2 GiB, negative for no quota'),
   diskReserveBytes: countSetting('bytes to keep free on the file system of --data-dir: below, puts are refused', {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
@@ -80,6 +89,8 @@ const settings = {
   }),
 };
 
+/** etcd's default. */
+const QUOTA_BYTES = 2 * 2 ** 30;
 /** Go's way to write a time, as etcd takes it: 1h30m, 10s; or a number alone. */
 const DURATION = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
 

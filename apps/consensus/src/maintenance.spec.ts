@@ -194,6 +194,15 @@ describe('the comparison of states', () => {
     expect(await bench.put('n2')).toBe('corrupt');
   });
 
+  it('finds that two members differ while the third is away, and cannot say who is right', async () => {
+    const bench = await Bench.led(60 * SECOND);
+    await bench.put('n1', 'a', '1');
+    bench.member('n3').group.paused = true;
+    bench.member('n2').store.transaction((transaction) => transaction.put(Buffer.from('\x01kb'), Buffer.from('stray')));
+    await bench.time.advance(75 * SECOND);
+    expect(bench.host.alarms).toEqual([{ member: 0n, type: 'corrupt', automatic: true }]);
+  });
+
   it('finds nothing where there is nothing, whatever is written meanwhile', async () => {
     const bench = await Bench.led(SECOND);
     for (let index = 0; index < 40; index++) {

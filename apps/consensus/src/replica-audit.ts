@@ -59,20 +59,20 @@ export class ReplicaAudit {
     let hashes = this.open.get(place);
     if (hashes === undefined) {
       this.open.set(place, (hashes = new Map<NodeId, bigint>()));
-      this.closeOldest();
+      this.closeOldest(OPEN_MAX);
     }
     hashes.set(nodeId, hash);
     const verdicts = judge(hashes, this.group().status().members.length);
     for (const verdict of verdicts) this.tell(place, verdict);
   }
 
-  private closeOldest(): void {
-    const [oldest] = this.open;
-    if (oldest === undefined || this.open.size <= OPEN_MAX) return;
-    const [place, hashes] = oldest;
-    this.open.delete(place);
-    // Some never told, so that there may be no majority: that members differ is known all the same.
-    for (const verdict of judge(hashes, hashes.size)) this.tell(place, verdict);
+  /** Judges by what is in: some members never told, so that there may be no majority; that members differ is known all the same. */
+  private closeOldest(openMax: number): void {
+    for (const [place, hashes] of this.open) {
+      if (this.open.size <= openMax) return;
+      this.open.delete(place);
+      for (const verdict of judge(hashes, hashes.size)) this.tell(place, verdict);
+    }
   }
 
   private tell(place: string, member: Verdict): void {
@@ -86,6 +86,8 @@ export class ReplicaAudit {
   }
 
   private async step(start: Buffer, leading: number): Promise<void> {
+    // Whoever has not told by the next pass does not run.
+    if (start === START) this.closeOldest(0);
     const proposed = await this.group().propose(encodeCommand({ kind: 'check-state', start, entries: STEP_ENTRIES }));
     if (this.leading !== leading) return;
     // One that was not chosen, or nobody knows, is left out: the next pass comes by again.

@@ -63,7 +63,7 @@ function statusOf(member: ServedMember): etcdserverpb.StatusResponse {
     storageVersion: ETCD_API_VERSION,
     dbSize: String(stored?.fileBytes ?? 0),
     dbSizeInUse: String(stored?.inUseBytes ?? 0),
-    dbSizeQuota: String(host.space?.quotaBytes ?? 0),
+    dbSizeQuota: quotaOf(host.space?.quotaBytes),
     leader: leader === undefined ? '0' : member.numberOf(leader).toString(),
     raftIndex: String(chosenThrough),
     raftAppliedIndex: String(appliedThrough),
@@ -71,6 +71,11 @@ function statusOf(member: ServedMember): etcdserverpb.StatusResponse {
     errors: [...(leader === undefined ? [new EtcdError('no-leader').message] : []), ...host.alarms.map(describe)],
     isLearner: false,
   };
+}
+
+/** 0 stands for none. */
+function quotaOf(bytes = Infinity): string {
+  return String(bytes === Infinity ? 0 : bytes);
 }
 
 const ALARM_TYPES: Readonly<Record<string, Alarm['type']>> = {
