@@ -250,7 +250,7 @@ export class CoordinationHost {
   }
 
   /**
-   * This member's state as it is, to be read over many turns. To be closed.
+   * This member's state as it is, to be read over many turns. To be released.
    * @throws {EtcdError} `too-many-requests`
    */
   openSnapshot(): StateSnapshot {
@@ -258,14 +258,14 @@ export class CoordinationHost {
     this.openSnapshots++;
     const reader = this.options.store.snapshot();
     let isOpen = true;
-    const close = (): void => {
+    const release = (): void => {
       if (!isOpen) return;
       isOpen = false;
       this.openSnapshots--;
-      reader.close();
+      reader.release();
     };
     const pause = (): Promise<void> => new Promise((resolve) => this.options.ports.timers.after(0, resolve));
-    return new StateSnapshot(this.machine.keySpace, { ...reader, close }, pause);
+    return new StateSnapshot(this.machine.keySpace, { ...reader, release }, pause);
   }
 
   /** Reads this member's state as it is, over many turns. */
@@ -274,7 +274,7 @@ export class CoordinationHost {
     try {
       return await read(snapshot);
     } finally {
-      snapshot.close();
+      snapshot.release();
     }
   }
 

@@ -268,11 +268,11 @@ describe('a snapshot', () => {
     const bench = await Bench.led();
     const open = [1, 2, 3, 4].map(() => bench.host.openSnapshot());
     expect(() => bench.host.openSnapshot()).toThrow('too many requests');
-    open[0]?.close();
-    open[0]?.close();
+    open[0]?.release();
+    open[0]?.release();
     open[0] = bench.host.openSnapshot();
     expect(() => bench.host.openSnapshot()).toThrow('too many requests');
-    for (const snapshot of open) snapshot.close();
+    for (const snapshot of open) snapshot.release();
   });
 });
 

@@ -29,8 +29,8 @@ export class StateSnapshot {
     return this.pages(everything, ({ key, value }) => key.length + value.length);
   }
 
-  close(): void {
-    this.reader.close();
+  release(): void {
+    this.reader.release();
   }
 
   private async *pages<T>(items: Iterable<T>, sizeOf: (item: T) => number): AsyncGenerator<T[]> {

@@ -36,10 +36,11 @@ export interface StoreTransaction extends StoreReader {
 
 /**
  * A store as it was at one moment, for those who read more than fits into a turn: transactions that follow do not show in it. Its range
- * may be read across turns. It keeps old data alive, on disk too, until it is closed; closed, it must not be read.
+ * may be read across turns. It keeps old data alive, on disk too, until it is released.
  */
 export interface StoreSnapshot extends StoreReader {
-  close(): void;
+  /** Idempotent. Nothing may be read afterwards. */
+  release(): void;
 }
 
 /** Longest key of a `Store`: 1,978 is what LMDB takes with pages of 4 KiB; the rest is left for the adapter. */

@@ -107,9 +107,9 @@ export class SimStore {
 
   snapshot(): StoreSnapshot {
     const tree = this.tree.clone();
-    let closed = false;
+    let released = false;
     const mustBeOpen = (): void => {
-      if (closed) throw new Error('the snapshot is closed');
+      if (released) throw new Error('the snapshot is released');
     };
     return {
       get: (key) => {
@@ -121,7 +121,7 @@ export class SimStore {
         mustBeOpen();
         return { [Symbol.iterator]: () => entriesOf(tree, range) };
       },
-      close: () => void (closed = true),
+      release: () => void (released = true),
     };
   }
 

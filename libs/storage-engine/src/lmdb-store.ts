@@ -133,7 +133,7 @@ export class LmdbStore implements Store {
       range: (range) => ({
         [Symbol.iterator]: () => layeredRange(tables, base.range(range), range, () => this.checkUsable()),
       }),
-      close: () => {
+      release: () => {
         if (this.snapshots.delete(base)) base.close();
       },
     };

@@ -38,7 +38,7 @@ export async function* streamSnapshot(
       }
     }
   } finally {
-    snapshot.close();
+    snapshot.release();
   }
 }
 

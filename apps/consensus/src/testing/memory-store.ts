@@ -30,7 +30,7 @@ export class MemoryStore implements Store {
     return {
       get: (key) => tree.get(asBuffer(key)),
       range: (range) => walk(tree, range),
-      close: () => undefined,
+      release: () => undefined,
     };
   }
 

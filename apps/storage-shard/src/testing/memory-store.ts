@@ -38,7 +38,7 @@ export class MemoryStore implements Store {
   snapshot(): StoreSnapshot {
     const copy = new MemoryStore();
     for (const [key, value] of this.values) copy.set(key, value);
-    return { get: (key) => copy.get(key), range: (range) => copy.range(range), close: () => undefined };
+    return { get: (key) => copy.get(key), range: (range) => copy.range(range), release: () => undefined };
   }
 
   flush(): Promise<void> {

@@ -292,7 +292,8 @@ function describeSnapshots(on: On): void {
       ['b', 'c'].map((key) => ({ key: bytes(key), value: bytes(`${key}!`) })),
     );
     expect([snapshot.get(bytes('a')), snapshot.get(bytes('new 0'))]).toEqual([bytes('a!'), undefined]);
-    snapshot.close();
+    snapshot.release();
+    snapshot.release();
     expect(store.get(bytes('b'))).toEqual(bytes('changed 4'));
   });
 }
