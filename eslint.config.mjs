@@ -12,8 +12,8 @@ const MAY_IMPORT = {
 };
 /** The one thing that cores share: how a broken invariant is said. */
 const OPEN_TO_ALL = new Set(['invariant']);
-/** Only tests and tools may stand on the simulated world. */
-const TEST_ONLY = new Set(['simulation']);
+/** Only tests and tools may stand on the simulated world, or make their own certificates. */
+const TEST_ONLY = new Set(['simulation', 'test-authority']);
 
 const projects = ['apps', 'libs', 'tools'].flatMap((folder) =>
   readdirSync(path.join(import.meta.dirname, folder), { withFileTypes: true })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { connect, type SynodClient } from '@synod/client';
-import { parseAddress } from '@synod/rpc';
+import { parseAddress, type TlsFiles } from '@synod/rpc';
 import { UsageError } from './failure';
 
 const DEFAULT_ENDPOINT = '127.0.0.1:2379';
@@ -8,13 +8,30 @@ const DEFAULT_ENDPOINT = '127.0.0.1:2379';
 /** What client commands share: which cluster they talk to. */
 export interface EndpointOptions {
   readonly endpoints?: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 export function withEndpoints(command: Command): Command {
-  return command.option(
-    '--endpoints <addresses>',
-    `consensus members, host:port,… (else SYNOD_ENDPOINTS, else ${DEFAULT_ENDPOINT})`,
-  );
+  return command
+    .option(
+      '--endpoints <addresses>',
+      `consensus members, host:port,… (else SYNOD_ENDPOINTS, else ${DEFAULT_ENDPOINT})`,
+    )
+    .option('--cacert <file>', 'authority of the consensus members; they are called over TLS if it is given')
+    .option('--cert <file>', 'certificate to show them')
+    .option('--key <file>', 'its key');
+}
+
+/** The certificates that a command was told of. */
+export function tlsOf({ cacert, cert, key }: EndpointOptions): TlsFiles | undefined {
+  const alone = cert === undefined ? key : key === undefined || cacert === undefined ? cert : undefined;
+  if (alone !== undefined) throw new UsageError('--cacert, --cert and --key: a certificate needs the other two');
+  if (cacert === undefined) return undefined;
+  const ca = { path: cacert, name: '--cacert' };
+  if (cert === undefined || key === undefined) return { ca };
+  return { ca, identity: { cert: { path: cert, name: '--cert' }, key: { path: key, name: '--key' } } };
 }
 
 /** The consensus members that a command was told of. */
@@ -38,7 +55,8 @@ export function endpointsOf({ endpoints }: EndpointOptions): string[] {
  * @throws {SynodError} `unavailable`, naming what was tried, if no consensus member answers
  */
 export async function withClient<T>(options: EndpointOptions, work: (client: SynodClient) => Promise<T>): Promise<T> {
-  const client = await connect({ endpoints: endpointsOf(options) });
+  const tls = tlsOf(options);
+  const client = await connect({ endpoints: endpointsOf(options), ...(tls === undefined ? {} : { tls }) });
   try {
     return await work(client);
   } finally {

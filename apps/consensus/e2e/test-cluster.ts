@@ -35,15 +35,16 @@ export class TestMember {
   }
 
   start(extraFlags: readonly string[] = []): void {
-    const flags = [
-      ['--node-id', this.id],
-      ['--data-dir', this.folder],
-      ['--listen', this.address],
-      ['--peer-listen', `127.0.0.1:${this.ports.peer}`],
-      ['--http-listen', `127.0.0.1:${this.ports.http}`],
-      ['--initial-cluster', this.initialCluster],
-    ].flat();
-    const child = spawn(process.execPath, [PROGRAM, ...flags, ...extraFlags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.run([...this.flags, ...extraFlags]);
+  }
+
+  /** Starts it with these flags alone. */
+  run(flags: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+    const child = spawn(process.execPath, [PROGRAM, ...flags], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, ...env },
+      cwd: path.dirname(this.folder),
+    });
     this.process = child;
     this.lines.length = 0;
     createInterface({ input: child.stderr }).on('line', (line) => {
@@ -54,6 +55,17 @@ export class TestMember {
       this.process = undefined;
       this.changed();
     });
+  }
+
+  private get flags(): string[] {
+    return [
+      ['--node-id', this.id],
+      ['--data-dir', this.folder],
+      ['--listen', this.address],
+      ['--peer-listen', `127.0.0.1:${this.ports.peer}`],
+      ['--http-listen', `127.0.0.1:${this.ports.http}`],
+      ['--initial-cluster', this.initialCluster],
+    ].flat();
   }
 
   /** Resolves at the first line of the log that holds a text; rejects if the process ends before. */

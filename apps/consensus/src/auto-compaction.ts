@@ -1,9 +1,6 @@
 import type { Cancel, Clock, Timers } from '@synod/runtime';
+import type { Retention } from './retention';
 import type { Revision } from './state/requests';
-
-/** What of the history is kept without being asked: the last so many revisions, or those of the last while. */
-export type Retention =
-  { readonly mode: 'revision'; readonly revisions: bigint } | { readonly mode: 'periodic'; readonly periodUs: number };
 
 const REVISION_CHECK_US = 300_000_000;
 const PERIODIC_CHECK_US_MAX = 3_600_000_000;
@@ -70,7 +67,7 @@ export class AutoCompaction {
 
   /** Drops the samples that no later check needs. @returns 0n if there is nothing to forget yet */
   private oldestToKeep(now: number): Revision {
-    if (this.retention.mode === 'revision') return this.store.revision() - this.retention.revisions;
+    if (this.retention.mode === 'revision') return this.store.revision() - BigInt(this.retention.revisions);
     const { periodUs } = this.retention;
     const ripe = this.samples.findLastIndex(({ atUs }) => atUs <= now - periodUs);
     const sample = this.samples[ripe];

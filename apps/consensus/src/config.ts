@@ -1,98 +1,29 @@
 import { isShardCount } from '@synod/consistent-hashing';
-import { PLANNER_DEFAULTS } from '@synod/coordination';
-import { formatAddress, parseAddress } from '@synod/rpc';
-import {
-  addressSetting,
-  assertListenable,
-  commonSettings,
-  countSetting,
-  loadConfig,
-  UsageError,
-  type ConfigSources,
-} from '@synod/service-kit';
-import { z } from 'zod';
-import type { Retention } from './auto-compaction';
+import { DEFAULT_TIMES, type ReplicationTimes } from '@synod/replication';
+import { formatAddress, formatUrl, parseAddress, type Endpoint, type NamedFile, type TlsFiles } from '@synod/rpc';
+import { readSettings, unknownVariables, UsageError, type ConfigSources, type ReadSettings } from '@synod/service-kit';
 import type { Founder } from './founding';
-import { AUDIT_PERIOD_US } from './replica-audit';
+import { isWildcard, listenersOf, type Listener } from './listeners';
+import { readRetention, type Retention } from './retention';
+import { SETTINGS } from './settings';
 
 /** HTTP is this many ports above the clients' port, unless it is told a place of its own. */
 const HTTP_PORT_OFFSET = 1_000;
-const MEMBERS_MAX = 7;
-
-const initialCluster = z
-  .string({ error: 'members are wanted, id=host:port,id=host:port,…' })
-  .transform((text, context): Founder[] => {
-    const members = text.split(',').map((part) => readMember(part.trim()));
-    const ids = members.map((member) => member?.nodeId);
-    const wrong =
-      members.includes(undefined) || new Set(ids).size < ids.length
-        ? 'members are wanted, each once, id=host:port,id=host:port,…'
-        : members.length > MEMBERS_MAX || members.length % 2 === 0
-          ? `1, 3, 5 or ${MEMBERS_MAX} members are wanted: an even number survives no more failures than one less`
-          : undefined;
-    if (wrong === undefined) return members.filter((member) => member !== undefined);
-    context.addIssue({ code: 'custom', message: wrong });
-    return z.NEVER;
-  })
-  .optional()
-  .describe('all members with their peer addresses, id=host:port,…; this node alone if absent');
-
-const settings = {
-  ...commonSettings('127.0.0.1:2379'),
-  initialCluster,
-  peerListen: addressSetting('where the other members are served').default('127.0.0.1:2380'),
-  peerAdvertise: addressSetting('what members are told of it; its address in --initial-cluster if absent').optional(),
-  shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
-    min: 1,
-    // They are all placed in one transaction.
-    max: 2_048,
-    default: 64,
-  }),
-  quotaBackendBytes: z
-    .union(
-      [
-        z.number().int(),
-        z
-          .string()
-          .regex(/^-?\d+$/)
-          .transform(Number),
-      ],
-      { error: 'a number of bytes is wanted' },
-    )
-    .default(0)
-    // As etcd reads it.
-    .transform((bytes) => (bytes === 0 ? QUOTA_BYTES : bytes < 0 ? Infinity : bytes))
-    .describe('bytes of data in the store above which puts are refused; 0 for 2 GiB, negative for no quota'),
-  diskReserveBytes: countSetting('bytes to keep free on the file system of --data-dir: below, puts are refused', {
-    min: 0,
-    max: Number.MAX_SAFE_INTEGER,
-    // Some log, the store's pages of a large compaction, and a margin for whatever else is on the disk.
-    default: 256 * 2 ** 20,
-  }),
-  autoCompactionMode: z
-    .enum(['periodic', 'revision'], { error: 'one of periodic, revision' })
-    .default('periodic')
-    .describe('what --auto-compaction-retention counts: time, or revisions'),
-  autoCompactionRetention: z
-    .string({ error: 'a number or a time such as 1h30m is wanted' })
-    .default('0')
-    .describe('history to keep, older is compacted: hours, a time such as 1h30m, or revisions; 0 for all of it'),
-  stateCheckSeconds: countSetting("seconds from one comparison of the members' states to the next", {
-    min: 1,
-    max: 7 * 24 * 3_600,
-    default: AUDIT_PERIOD_US / 1_000_000,
-  }),
-  foundingStorageNodes: countSetting('storage nodes to wait for before the shards are placed', {
-    min: 1,
-    max: 1_000,
-    default: PLANNER_DEFAULTS.foundingNodes,
-  }),
-};
-
-/** etcd's default. */
+const PORT_MAX = 65_535;
+/** etcd's. */
 const QUOTA_BYTES = 2 * 2 ** 30;
-/** Go's way to write a time, as etcd takes it: 1h30m, 10s; or a number alone. */
-const DURATION = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
+/** An election must outlast several heartbeats, or a single lost one begins it. (etcd's rule.) */
+const HEARTBEATS_PER_ELECTION = 5;
+
+type Read = ReadSettings<typeof SETTINGS>;
+
+/** What is served to some kind of caller: where, and with which certificate. */
+export interface Served {
+  readonly listeners: readonly Listener[];
+  /** What they dial. */
+  readonly advertised: readonly Endpoint[];
+  readonly tls: TlsFiles | undefined;
+}
 
 export type ConsensusConfig = ReturnType<typeof readConfig>;
 
@@ -101,50 +32,220 @@ export type ConsensusConfig = ReturnType<typeof readConfig>;
  * @throws {UsageError} naming the wrong one
  */
 export function readConfig(sources: ConfigSources) {
-  const config = loadConfig('consensus', 'a member of the coordination service (etcd v3 API)', settings, sources);
-  const { nodeId, listen, peerListen, initialCluster: founders = [{ nodeId, address: peerListen }] } = config;
-  const httpListen = config.httpListen ?? offset(listen);
-  assertListenable(
-    { '--listen': listen, '--peer-listen': peerListen, '--http-listen': httpListen },
-    config.insecureListen,
-  );
-  const own = founders.find((founder) => founder.nodeId === nodeId);
-  if (own === undefined) throw new UsageError(`--initial-cluster does not name this node, ${nodeId}`);
-  if (!isShardCount(config.shards)) throw new UsageError(`--shards ${config.shards}: a power of two is wanted`);
-  const peerAdvertise = config.peerAdvertise ?? own.address;
+  const read = readSettings('consensus', 'a member of the coordination service (etcd v3 API)', SETTINGS, sources);
+  const { values } = read;
+  const warnings = [
+    ...unknownVariables(SETTINGS, sources.env, 'ETCD_').map((name) => `${name} is not a setting of consensus; ignored`),
+    ...withoutEffect(read),
+  ];
+  if (!isShardCount(values.shards)) throw new UsageError(`--shards ${values.shards}: a power of two is wanted`);
+  const clients = readClients(read, warnings);
+  const { peers, founders } = readPeers(read, warnings);
   return {
-    ...config,
-    httpListen,
-    advertise: config.advertise ?? listen,
-    retention: readRetention(config),
-    founders: founders.map((founder) => (founder === own ? { nodeId, address: peerAdvertise } : founder)),
+    nodeId: values.nodeId,
+    dataDir: values.dataDir ?? `${values.nodeId}.etcd`,
+    logLevel: values.logLevel,
+    clients,
+    peers,
+    http: readHttp(read, clients, warnings),
+    founders,
+    initialClusterToken: values.initialClusterToken,
+    times: timesOf(read),
+    limits: { requestBytesMax: values.maxRequestBytes, txnOperationsMax: values.maxTxnOps },
+    snapshotCount: values.snapshotCount,
+    quotaBytes: quotaOf(values.quotaBackendBytes),
+    diskReserveBytes: values.diskReserveBytes,
+    stateCheckSeconds: values.stateCheckSeconds,
+    retention: retentionOf(read),
+    authToken: values.authToken,
+    strictReconfigCheck: values.strictReconfigCheck,
+    shards: values.shards,
+    foundingStorageNodes: values.foundingStorageNodes,
+    /** For the log, once there is one. */
+    warnings,
   };
 }
 
-/** As etcd reads the two flags. */
-function readRetention({
-  autoCompactionMode: mode,
-  autoCompactionRetention: text,
-}: {
-  readonly autoCompactionMode: Retention['mode'];
-  readonly autoCompactionRetention: string;
-}): Retention | undefined {
-  if (text === '0') return undefined;
-  if (mode === 'revision' && /^\d+$/.test(text)) return { mode, revisions: BigInt(text) };
-  const [, hours, minutes, seconds] = DURATION.exec(/^\d+$/.test(text) ? `${text}h` : text) ?? [];
-  const total = Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
-  if (mode === 'periodic' && total > 0) return { mode, periodUs: total * 1_000_000 };
-  const wanted = mode === 'periodic' ? 'hours or a time such as 1h30m' : 'a number of revisions';
-  throw new UsageError(`--auto-compaction-retention ${JSON.stringify(text)}: ${wanted} is wanted`);
+/** What this release takes and does not act on yet: it is said, not passed over. */
+function withoutEffect({ values, sources }: Read): string[] {
+  if (values.initialClusterState === 'existing') {
+    throw new UsageError(
+      `${sources.initialClusterState ?? ''} existing: members are fixed at the founding in this release`,
+    );
+  }
+  const given = {
+    snapshotCount: sources.snapshotCount !== undefined,
+    authToken: values.authToken !== 'simple',
+    strictReconfigCheck: !values.strictReconfigCheck,
+  };
+  return Object.entries(given)
+    .filter(([, wanted]) => wanted)
+    .map(([name]) => `${sources[name as keyof typeof given] ?? name} has no effect in this release`);
 }
 
-function readMember(text: string): Founder | undefined {
-  const [nodeId = '', address = '', ...rest] = text.split('=');
-  if (!/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(nodeId) || rest.length > 0) return undefined;
-  return addressSetting('').safeParse(address).success ? { nodeId, address } : undefined;
+/** As etcd reads it: 0 is the usual, less is none. */
+function quotaOf(bytes: number): number {
+  return bytes === 0 ? QUOTA_BYTES : bytes < 0 ? Infinity : bytes;
 }
 
-function offset(listen: string): string {
-  const { host, port } = parseAddress(listen);
-  return formatAddress({ host, port: port === 0 ? 0 : port + HTTP_PORT_OFFSET });
+function retentionOf({ values, sources }: Read): Retention | undefined {
+  const { autoCompactionMode, autoCompactionRetention } = values;
+  try {
+    return readRetention(autoCompactionMode, autoCompactionRetention);
+  } catch (error) {
+    const name = sources.autoCompactionRetention ?? '--auto-compaction-retention';
+    throw new UsageError(`${name} ${JSON.stringify(autoCompactionRetention)}: ${(error as Error).message}`);
+  }
+}
+
+function timesOf({ values, sources }: Read): ReplicationTimes {
+  const { heartbeatInterval, electionTimeout } = values;
+  if (electionTimeout < HEARTBEATS_PER_ELECTION * heartbeatInterval) {
+    const name = sources.electionTimeout ?? sources.heartbeatInterval ?? '--election-timeout';
+    throw new UsageError(
+      `${name}: an election time-out of ${electionTimeout} ms is less than ${HEARTBEATS_PER_ELECTION} heartbeat intervals of ${heartbeatInterval} ms`,
+    );
+  }
+  const heartbeatUs = heartbeatInterval * 1_000;
+  return {
+    ...DEFAULT_TIMES,
+    heartbeatUs,
+    electionTimeoutUs: electionTimeout * 1_000,
+    // A replica looks at the time at least twice within a heartbeat.
+    tickUs: Math.min(DEFAULT_TIMES.tickUs, heartbeatUs / 2),
+  };
+}
+
+function readClients(read: Read, warnings: string[]): Served {
+  const { values, sources } = read;
+  const tls = tlsOf(read, {
+    cert: 'certFile',
+    key: 'keyFile',
+    ca: 'trustedCaFile',
+    certAuth: 'clientCertAuth',
+  });
+  const flag = sources.listen ?? '--listen';
+  const { listeners } = listened(read, values.listen, { flag, certFlag: '--cert-file', tls }, warnings);
+  const advertised = values.advertise ?? values.listen;
+  const vague = advertised.find(({ address }) => isWildcard(address));
+  if (vague !== undefined) {
+    throw new UsageError(
+      `${sources.advertise ?? flag} ${formatUrl(vague)} can be listened on but not dialled: name what clients dial in --advertise or --advertise-client-urls`,
+    );
+  }
+  return { listeners, tls, advertised: spoken(advertised, listeners) };
+}
+
+function readPeers(read: Read, warnings: string[]): { peers: Served; founders: Founder[] } {
+  const { values, sources } = read;
+  const { nodeId, peerListen } = values;
+  const tls = tlsOf(read, {
+    cert: 'peerCertFile',
+    key: 'peerKeyFile',
+    ca: 'peerTrustedCaFile',
+    certAuth: 'peerClientCertAuth',
+  });
+  const flag = sources.peerListen ?? '--peer-listen';
+  const { listeners } = listened(read, peerListen, { flag, certFlag: '--peer-cert-file', tls }, warnings);
+  const told = values.peerAdvertise?.[0];
+  if ((values.peerAdvertise?.length ?? 0) > 1) {
+    throw new UsageError(
+      `${sources.peerAdvertise ?? ''}: a member has one peer address; name the one that members dial`,
+    );
+  }
+  const own = told ?? peerListen[0];
+  const founders = values.initialCluster ?? [{ nodeId, address: '', scheme: undefined, ...own }];
+  const listed = founders.find((founder) => founder.nodeId === nodeId);
+  if (listed === undefined) {
+    throw new UsageError(`${sources.initialCluster ?? '--initial-cluster'} does not name this node, ${nodeId}`);
+  }
+  // Members are dialled as the list says; a list of addresses alone says nothing, so then as this one is served.
+  const scheme = listed.scheme ?? (listeners.some((each) => each.tls) ? 'https' : 'http');
+  if (!listeners.some((each) => each.tls === (scheme === 'https'))) {
+    throw new UsageError(
+      `${sources.initialCluster ?? flag} has this node at ${scheme}://${listed.address}, but ${flag} serves no ${scheme}`,
+    );
+  }
+  if (told?.scheme !== undefined && told.scheme !== scheme) {
+    throw new UsageError(`${sources.peerAdvertise ?? ''} ${formatUrl(told)}: members dial this node with ${scheme}`);
+  }
+  const { address } = told ?? listed;
+  return {
+    peers: { listeners, tls, advertised: [{ scheme, address }] },
+    founders: founders.map((founder) => ({
+      nodeId: founder.nodeId,
+      address: founder === listed ? address : founder.address,
+    })),
+  };
+}
+
+/** Loopback, unless it is told otherwise: where clients are served says nothing about who may see the metrics. */
+function readHttp(read: Read, clients: Served, warnings: string[]): readonly Listener[] {
+  const { values, sources } = read;
+  if (values.httpListen === undefined) {
+    return [{ address: besides(clients.listeners[0]?.address ?? '127.0.0.1:0'), tls: false }];
+  }
+  const flag = sources.httpListen ?? '--http-listen';
+  // Plain unless https is asked for: probes rarely bring certificates.
+  return values.httpListen.flatMap((endpoint) => {
+    const tls = endpoint.scheme === 'https' ? clients.tls : undefined;
+    return listened(read, [endpoint], { flag, certFlag: '--cert-file', tls }, warnings).listeners;
+  });
+}
+
+function listened(
+  { values }: Read,
+  endpoints: readonly Endpoint[],
+  { flag, certFlag, tls }: { flag: string; certFlag: string; tls: TlsFiles | undefined },
+  warnings: string[],
+): { readonly listeners: readonly Listener[] } {
+  const { insecureListen } = values;
+  const found = listenersOf(endpoints, { flag, certFlag, hasCertificate: tls !== undefined, insecureListen });
+  warnings.push(...found.warnings);
+  return found;
+}
+
+type FileSettingName = 'certFile' | 'keyFile' | 'trustedCaFile' | 'peerCertFile' | 'peerKeyFile' | 'peerTrustedCaFile';
+
+/** The certificate of one port, if it has one: certificate and key come together, and a check of others needs an authority. */
+function tlsOf(
+  { values, sources }: Read,
+  names: {
+    cert: FileSettingName;
+    key: FileSettingName;
+    ca: FileSettingName;
+    certAuth: 'clientCertAuth' | 'peerClientCertAuth';
+  },
+): TlsFiles | undefined {
+  const file = (name: FileSettingName): NamedFile | undefined => {
+    const path = values[name];
+    return path === undefined ? undefined : { path, name: sources[name] ?? name };
+  };
+  const [cert, key, ca] = [file(names.cert), file(names.key), file(names.ca)];
+  const alone = cert === undefined ? key : key === undefined ? cert : undefined;
+  if (alone !== undefined)
+    throw new UsageError(`${alone.name} ${alone.path}: a certificate and its key are given together`);
+  if (values[names.certAuth] && ca === undefined) {
+    throw new UsageError(
+      `${sources[names.certAuth] ?? names.certAuth}: certificates are checked against an authority; name its file`,
+    );
+  }
+  if (cert === undefined || key === undefined) {
+    if (ca !== undefined) throw new UsageError(`${ca.name} ${ca.path} is of no use without a certificate and its key`);
+    return undefined;
+  }
+  return { identity: { cert, key }, ...(ca === undefined ? {} : { ca }) };
+}
+
+/** Endpoints with the scheme that is spoken there. */
+function spoken(endpoints: readonly Endpoint[], listeners: readonly Listener[]): Endpoint[] {
+  const tls = listeners.some((each) => each.tls);
+  return endpoints.map(({ scheme, address }) => ({ scheme: scheme ?? (tls ? 'https' : 'http'), address }));
+}
+
+function besides(listen: string): string {
+  const { port } = parseAddress(listen);
+  const beside = port + HTTP_PORT_OFFSET;
+  const above = beside <= PORT_MAX ? beside : port - HTTP_PORT_OFFSET;
+  return formatAddress({ host: '127.0.0.1', port: port === 0 ? 0 : above });
 }

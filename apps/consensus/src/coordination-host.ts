@@ -1,10 +1,11 @@
 import { invariant } from '@synod/invariant';
-import type { Group, GroupOptions, NodeId } from '@synod/replication';
+import { DEFAULT_TIMES, type Group, type GroupOptions, type NodeId } from '@synod/replication';
 import type { Clock, Log, Probes, Random, Store, Timers } from '@synod/runtime';
-import { LeaderAccess, REQUEST_TIMEOUT_US } from './leader-access';
+import { LeaderAccess, requestTimeoutUs } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
-import { AutoCompaction, type Retention } from './auto-compaction';
+import { AutoCompaction } from './auto-compaction';
+import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
 import { AUDIT_PERIOD_US, ReplicaAudit, type Verdict } from './replica-audit';
@@ -14,7 +15,7 @@ import { encodeCommand } from './state/command-codec';
 import { compactionPending } from './state/compaction';
 import { EtcdError } from './state/errors';
 import { readRange, readTxn, type Refused } from './state/read';
-import { checkOperation, REQUEST_BYTES_MAX, type Identity } from './state/request-check';
+import { checkOperation, DEFAULT_REQUEST_LIMITS, type Identity, type RequestLimits } from './state/request-check';
 import {
   isReadOnly,
   type Alarm,
@@ -55,6 +56,10 @@ export interface CoordinationHostOptions {
     readonly probes: Probes;
   };
   readonly link: LeaderLink;
+  /** etcd's by default. */
+  readonly limits?: RequestLimits;
+  /** How long a leader may be silent; what waits for a new one, or must outlive the search for it, goes by this. */
+  readonly electionTimeoutUs?: number;
   /** Adds the group to this node's replica host. */
   readonly join: (part: Pick<GroupOptions<ApplyResult>, 'stateMachine' | 'leadershipChanged'>) => Group<ApplyResult>;
   /** The number that clients know a member by. */
@@ -91,6 +96,7 @@ export class CoordinationHost {
   readonly watches: WatchHub;
   readonly group: Group<ApplyResult>;
   readonly desk: LeaderDesk;
+  readonly limits: RequestLimits;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
   private readonly leases: LeaseKeeper;
@@ -101,13 +107,18 @@ export class CoordinationHost {
   private readonly autoCompaction: AutoCompaction | undefined;
   private reporting = 0;
   private openSnapshots = 0;
+  private readonly requestTimeoutUs: number;
+  private readonly leaseTtlMinSeconds: bigint;
   private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
   private compacting = false;
   private leads = false;
   private stopped = false;
 
   constructor(private readonly options: CoordinationHostOptions) {
-    const { ports, store, prefix, nodeId } = options;
+    const { ports, store, prefix, nodeId, electionTimeoutUs = DEFAULT_TIMES.electionTimeoutUs } = options;
+    this.limits = options.limits ?? DEFAULT_REQUEST_LIMITS;
+    this.requestTimeoutUs = requestTimeoutUs(electionTimeoutUs);
+    this.leaseTtlMinSeconds = leaseTtlMinSeconds(electionTimeoutUs);
     this.machine = new EtcdStateMachine(prefix, (applied) => this.applied(applied));
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
@@ -130,7 +141,7 @@ export class CoordinationHost {
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
     this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, this.audit);
-    this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link);
+    this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, this.requestTimeoutUs);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
     const member = options.memberNumber(nodeId);
     const ownAlarm = { member, type: 'no-space', automatic: true } as const;
@@ -169,23 +180,23 @@ export class CoordinationHost {
 
   /** @param serializable read this member's state as it is, however old: needs no leader */
   async range(request: RangeRequest, serializable = false): Promise<RangeResult> {
-    checkOperation(request, 'client');
+    checkOperation(request, 'client', this.limits);
     if (!serializable) await this.gate.pass();
     return granted(readRange(this.machine.keySpace, this.options.store, request));
   }
 
   async put(request: PutRequest, identity: Identity): Promise<PutResult> {
-    checkOperation(request, identity);
+    checkOperation(request, identity, this.limits);
     return resultOf('put', await this.propose(request));
   }
 
   async deleteRange(request: DeleteRangeRequest, identity: Identity): Promise<DeleteRangeResult> {
-    checkOperation(request, identity);
+    checkOperation(request, identity, this.limits);
     return resultOf('delete-range', await this.propose(sparing(request, identity)));
   }
 
   async txn(request: TxnRequest, identity: Identity, serializable = false): Promise<TxnResult> {
-    checkOperation(request, identity);
+    checkOperation(request, identity, this.limits);
     if (!isReadOnly(request)) return resultOf('txn', await this.propose(sparingTxn(request, identity)));
     if (!serializable) await this.gate.pass();
     return granted(readTxn(this.machine.keySpace, this.options.store, request));
@@ -223,9 +234,11 @@ export class CoordinationHost {
     identity: Identity,
   ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
     if (identity === 'client') this.admit(0);
+    // Raised before it is proposed, so that members with other settings apply the same.
+    const raised = ttlSeconds < this.leaseTtlMinSeconds ? this.leaseTtlMinSeconds : ttlSeconds;
     for (;;) {
       const chosen = id === 0n ? this.drawLeaseId() : id;
-      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds });
+      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised });
       if (id === 0n && result.kind === 'refused' && result.error === 'lease-exists') continue;
       return resultOf('lease-granted', result);
     }
@@ -290,7 +303,7 @@ export class CoordinationHost {
 
   private async propose(command: Command): Promise<ApplyResult> {
     const encoded = encodeCommand(command);
-    if (encoded.length > REQUEST_BYTES_MAX) throw new EtcdError('request-too-large');
+    if (encoded.length > this.limits.requestBytesMax) throw new EtcdError('request-too-large');
     if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
     const { result } = await this.access.ask({ kind: 'propose', command: encoded });
     return result;
@@ -318,7 +331,7 @@ export class CoordinationHost {
     if (done()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const waiter = { done, resolve: () => void (cancel(), resolve()) };
-      const cancel = this.options.ports.timers.after(REQUEST_TIMEOUT_US, () => {
+      const cancel = this.options.ports.timers.after(this.requestTimeoutUs, () => {
         this.appliedWaiters = this.appliedWaiters.filter((other) => other !== waiter);
         reject(new EtcdError('timed-out-apply'));
       });
@@ -407,6 +420,10 @@ export class CoordinationHost {
 
 /** What becomes of a proposal that is tried again at the next occasion. */
 function nothing(): void {}
+/** A shorter lease could expire while a new leader is being found: as with etcd, one and a half election time-outs, rounded up. */
+function leaseTtlMinSeconds(electionTimeoutUs: number): bigint {
+  return BigInt(Math.ceil((1.5 * electionTimeoutUs) / 1_000_000));
+}
 
 function granted<T>(result: T | Refused): T {
   if (typeof result === 'object' && result !== null && 'error' in result) throw new EtcdError(result.error);

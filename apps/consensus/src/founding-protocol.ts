@@ -7,6 +7,7 @@ import type { ClusterFounding } from './founding-store';
 export interface FounderReport {
   readonly nodeId: NodeId;
   readonly incarnation: string;
+  readonly token: string;
   /** Absent while its data folder is empty. */
   readonly founding: ClusterFounding | undefined;
 }
@@ -30,14 +31,14 @@ function reportCodec(name: 'synod.peer.v1.FoundRequest' | 'synod.peer.v1.FoundRe
   };
 }
 
-function toWire({ nodeId, incarnation, founding }: FounderReport): peerV1.Founder {
-  if (founding === undefined) return { nodeId, incarnation };
+function toWire({ nodeId, incarnation, token, founding }: FounderReport): peerV1.Founder {
+  if (founding === undefined) return { nodeId, incarnation, token };
   const members = founding.members.map((member) => ({ ...member }));
-  return { nodeId, incarnation, founding: { clusterId: founding.clusterId, group: CONSENSUS_GROUP, members } };
+  return { nodeId, incarnation, token, founding: { clusterId: founding.clusterId, group: CONSENSUS_GROUP, members } };
 }
 
-function fromWire({ nodeId, incarnation, founding }: peerV1.Founder__Output): FounderReport {
-  if (founding === null || founding === undefined) return { nodeId, incarnation, founding: undefined };
+function fromWire({ nodeId, incarnation, token, founding }: peerV1.Founder__Output): FounderReport {
+  if (founding === null || founding === undefined) return { nodeId, incarnation, token, founding: undefined };
   const members = founding.members.map((member) => ({ ...member }));
-  return { nodeId, incarnation, founding: { clusterId: founding.clusterId, members } };
+  return { nodeId, incarnation, token, founding: { clusterId: founding.clusterId, members } };
 }

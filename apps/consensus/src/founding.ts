@@ -16,6 +16,8 @@ export interface FoundingOptions {
   readonly incarnation: string;
   /** All founders, this node among them. */
   readonly founders: readonly Founder[];
+  /** The same on all founders of one cluster: who has another one founds another cluster. */
+  readonly token?: string;
   readonly store: FoundingStore;
   readonly ports: {
     readonly transport: Transport;
@@ -106,6 +108,7 @@ export class FoundingRound {
   private hear(report: FounderReport): void {
     if (this.stopped || !this.names().includes(report.nodeId)) return;
     if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
+    if (this.founding === undefined && report.token !== this.token) return this.refuseStranger(report.nodeId);
     this.heard.set(report.nodeId, report.incarnation);
     const member = this.founding?.members.find(({ nodeId }) => nodeId === report.nodeId);
     if (member !== undefined && member.incarnation !== report.incarnation) {
@@ -116,6 +119,11 @@ export class FoundingRound {
       });
     }
     this.decideIfFirst();
+  }
+
+  /** A founder of another cluster, under a name and an address of this one: it is not waited for, and not heard. */
+  private refuseStranger(from: NodeId): void {
+    this.options.ports.log.error('a founder has another --initial-cluster-token; it is not counted', { node: from });
   }
 
   /** Another founder holds a founding: it is adopted, or it is why this node must not start. */
@@ -189,7 +197,11 @@ export class FoundingRound {
 
   private report(): FounderReport {
     const { nodeId, incarnation } = this.options;
-    return { nodeId, incarnation, founding: this.founding };
+    return { nodeId, incarnation, token: this.token, founding: this.founding };
+  }
+
+  private get token(): string {
+    return this.options.token ?? '';
   }
 
   private names(): NodeId[] {

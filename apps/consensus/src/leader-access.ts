@@ -6,8 +6,11 @@ import type { LeaderRequest, LeaderResponse } from './leader-requests';
 import { EtcdError } from './state/errors';
 import type { ApplyResult } from './state/results';
 
-/** How long a request may wait for a leader and its answer. (etcd: 5 s and two election time-outs.) */
-export const REQUEST_TIMEOUT_US = 7_000_000;
+/** How long a request may wait for a leader and its answer: as with etcd, 5 s and two election time-outs. */
+export function requestTimeoutUs(electionTimeoutUs: number): number {
+  return 5_000_000 + 2 * electionTimeoutUs;
+}
+
 const RETRY_MIN_US = 10_000;
 const RETRY_SPREAD_US = 20_000;
 
@@ -35,12 +38,13 @@ export class LeaderAccess {
     private readonly group: Group<ApplyResult>,
     private readonly desk: LeaderDesk,
     private readonly link: LeaderLink,
+    private readonly timeoutUs: number,
   ) {}
 
   /** @throws {EtcdError} */
   async ask<R extends LeaderRequest>(request: R): Promise<ResponseTo<R>> {
     const { clock, random } = this.ports;
-    const deadlineUs = clock.monotonicUs() + REQUEST_TIMEOUT_US;
+    const deadlineUs = clock.monotonicUs() + this.timeoutUs;
     for (;;) {
       const leftUs = deadlineUs - clock.monotonicUs();
       if (leftUs <= 0) throw new EtcdError('timed-out');

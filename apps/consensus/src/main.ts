@@ -1,15 +1,17 @@
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
+import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { openStore } from '@synod/storage-engine';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
 import { DATA_FOLDER } from './data-format';
+import type { Listener } from './listeners';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
+import { etcdPages } from './served-pages';
 import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
@@ -21,6 +23,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const config = readConfig({ argv: process.argv.slice(2), env: process.env });
   const identity = { service: DATA_FOLDER.service, node: config.nodeId };
   const log = new ServiceLog(identity, config.logLevel);
+  const { clients, peers } = config;
+  const clientTls = openTls(clients.tls, log);
+  const peerTls = openTls(peers.tls, log);
+  for (const warning of config.warnings) log.warn(warning);
   const metrics = new Metrics(identity);
   const data = await DataFolder.open({ folder: config.dataDir, nodeId: config.nodeId, ...DATA_FOLDER });
   const ports = {
@@ -37,15 +43,20 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   };
 
   // Peers, clients and what watches over the node each have a server of their own: none can keep the others out.
-  const channels = new GrpcChannels();
+  const [peer] = peers.advertised;
+  const channels = new GrpcChannels({}, peer?.scheme === 'https' && peerTls ? { material: peerTls } : undefined);
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';
-  const status = new StatusServer(metrics, () => obstacle());
-  await status.listen(config.httpListen);
-  await peerServer.listen(config.peerListen);
+  const status = new StatusServer(
+    metrics,
+    () => obstacle(),
+    etcdPages(() => obstacle()),
+  );
+  for (const { address, tls } of config.http) await status.listen(address, tls ? clientTls : undefined);
+  for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
   const store = await openStore({ folder: path.join(data.folder, 'store') });
 
   const node = await ConsensusNode.start({
@@ -53,7 +64,15 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     incarnation: data.version.incarnation,
     joined: data.version.clusterId !== undefined,
     founders: config.founders,
-    advertised: { address: config.advertise, httpAddress: config.httpListen },
+    token: config.initialClusterToken,
+    peerScheme: peer?.scheme ?? 'http',
+    advertised: {
+      address: clients.advertised[0]?.address ?? '',
+      clientUrls: clients.advertised.map(formatUrl),
+      httpAddress: config.http[0]?.address ?? '',
+    },
+    times: config.times,
+    limits: config.limits,
     ports,
     store,
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
@@ -62,7 +81,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     maintenance: {
       storage: {
         gauge: { usage: () => store.usage(), freeBytes: () => freeBytesOf(data.folder) },
-        limits: { quotaBytes: config.quotaBackendBytes, reserveBytes: config.diskReserveBytes },
+        limits: { quotaBytes: config.quotaBytes, reserveBytes: config.diskReserveBytes },
       },
       ...(config.retention === undefined ? {} : { retention: config.retention }),
       auditPeriodUs: config.stateCheckSeconds * 1_000_000,
@@ -75,16 +94,22 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   exposeNode(metrics, node);
   addEtcdServices(clientServer, node);
   clientServer.health.set(false);
-  await clientServer.listen(config.listen);
-  log.info('listening', { clients: config.listen, peers: config.peerListen, http: config.httpListen });
+  for (const { address, tls } of clients.listeners) await clientServer.listen(address, tls ? clientTls : undefined);
+  log.info('listening', {
+    clients: listed(clients.listeners),
+    peers: listed(peers.listeners),
+    http: listed(config.http),
+  });
   const probe = new QuorumProbe(
     ports,
     () => node.host.readBarrier(),
     (serving) => {
       clientServer.health.set(serving);
-      if (serving) log.info('ready', { cluster: node.founding.clusterId, clients: config.advertise });
+      if (serving)
+        log.info('ready', { cluster: node.founding.clusterId, clients: clients.advertised.map(formatUrl).join() });
       else log.warn('not ready: no majority of members answers');
     },
+    config.times.electionTimeoutUs,
   );
   obstacle = () => (probe.serving ? undefined : 'no majority of members answers');
   probe.start();
@@ -97,6 +122,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await node.stop();
       await peerServer.stop({ drainMs: 0 });
       channels.close();
+      for (const material of [clientTls, peerTls]) material?.close();
       await status.stop();
       await store.flush();
       await store.close();
@@ -109,6 +135,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 async function freeBytesOf(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder);
   return bavail * bsize;
+}
+
+function listed(listeners: readonly Listener[]): string {
+  return listeners.map(({ address, tls }) => formatUrl({ scheme: tls ? 'https' : 'http', address })).join();
 }
 
 void runService(start);

@@ -280,7 +280,7 @@ describe('automatic compaction', () => {
   const compacted = (bench: ClusterBench): bigint => new KeySpace(PREFIX).meta(bench.member('n1').store).compacted;
 
   it('keeps the last revisions', async () => {
-    const bench = new ClusterBench(NAMES, () => ({ retention: { mode: 'revision', revisions: 10n } }));
+    const bench = new ClusterBench(NAMES, () => ({ retention: { mode: 'revision', revisions: 10 } }));
     await bench.lead('n1');
     for (let index = 0; index < 30; index++) await bench.time.until(bench.host.put(put('a', '1'), 'client'));
     await bench.time.advance(290 * SECOND);

@@ -33,6 +33,7 @@ import { FoundingStore, type ClusterFounding } from './founding-store';
 import { LeaderLinks } from './leader-link';
 import { LocalCoordination } from './local-coordination';
 import { memberNumber } from './member-ids';
+import type { RequestLimits } from './state/request-check';
 
 /** Batches of timestamp requests being answered at once. */
 const TIMESTAMPS_INFLIGHT_MAX = 16_384;
@@ -48,8 +49,16 @@ export interface ConsensusNodeOptions {
   readonly joined: boolean;
   /** All members with their peer addresses, this node among them; the same on every member. */
   readonly founders: readonly Founder[];
+  /** What all founders of this cluster have in common, and no other. */
+  readonly token?: string;
+  /** Whether members speak TLS with each other; what `peerTransport` does is what counts, this is what is told of it. */
+  readonly peerScheme?: 'http' | 'https';
   /** What clients are told of this node. */
-  readonly advertised: { readonly address: string; readonly httpAddress?: string };
+  readonly advertised: {
+    readonly address: string;
+    readonly clientUrls?: readonly string[];
+    readonly httpAddress?: string;
+  };
   readonly ports: {
     readonly clock: Clock;
     readonly timers: Timers;
@@ -69,6 +78,7 @@ export interface ConsensusNodeOptions {
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
   readonly maintenance?: MaintenanceOptions;
   readonly times?: ReplicationTimes;
+  readonly limits?: RequestLimits;
   readonly observer?: ReplicationObserver;
 }
 
@@ -111,6 +121,7 @@ export class ConsensusNode {
       nodeId,
       incarnation,
       founders,
+      ...(options.token === undefined ? {} : { token: options.token }),
       store: new FoundingStore(ports.disk),
       ports: { ...ports, transport: peerTransport },
     });
@@ -137,6 +148,8 @@ export class ConsensusNode {
       link: links,
       memberNumber: (member) => memberNumber(founding.clusterId, member),
       ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>
         replicas.addGroup({
           founding: { group: CONSENSUS_GROUP, members: founding.members },
@@ -167,6 +180,16 @@ export class ConsensusNode {
     return this.directory.find('consensus', member)?.address;
   }
 
+  /** The same as URLs, for clients of etcd. */
+  clientUrls(member: NodeId): readonly string[] {
+    const registered = this.directory.find('consensus', member);
+    return registered === undefined ? [] : (registered.clientUrls ?? [`http://${registered.address}`]);
+  }
+
+  get peerScheme(): 'http' | 'https' {
+    return this.options.peerScheme ?? 'http';
+  }
+
   /** Where the other members reach one. */
   peerAddress(member: NodeId): string | undefined {
     return this.options.founders.find(({ nodeId }) => nodeId === member)?.address;
@@ -180,8 +203,11 @@ export class ConsensusNode {
     try {
       return (await this.timestamps({ kind: 'timestamps', count: 1 })).first;
     } catch (error) {
-      if (!(error instanceof SynodError) || error.details.hint === undefined) throw error;
-      const answer = await this.streamTo(error.details.hint).request(
+      if (!(error instanceof SynodError) || error.kind !== 'not-leader') throw error;
+      const { leader } = this.host.group.status();
+      const address = leader === undefined || leader === this.nodeId ? undefined : this.peerAddress(leader);
+      if (address === undefined) throw error;
+      const answer = await this.streamTo(address).request(
         { kind: 'timestamps', count: 1 },
         { timeoutUs: FORWARDED_TIMESTAMP_US },
       );
@@ -204,12 +230,15 @@ export class ConsensusNode {
   }
 
   private serve(): void {
-    const { clientTransport, ports } = this.options;
+    const { clientTransport, peerTransport, ports } = this.options;
     this.links.serve(this.host.desk);
-    serveRequests(clientTransport, this.oracleProtocol, (request) => this.timestamps(request), {
-      inflightMax: TIMESTAMPS_INFLIGHT_MAX,
-      failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
-    });
+    // Members ask each other on the peer port, so that none needs to be a client of another: with TLS those are other certificates.
+    for (const transport of new Set([clientTransport, peerTransport])) {
+      serveRequests(transport, this.oracleProtocol, (request) => this.timestamps(request), {
+        inflightMax: TIMESTAMPS_INFLIGHT_MAX,
+        failed: (error) => ports.log.error('a request for timestamps failed', { error: String(error) }),
+      });
+    }
     this.registration.start();
   }
 
@@ -224,7 +253,7 @@ export class ConsensusNode {
   private streamTo(address: string): RequestStream<TimestampRequest, TimestampResponse> {
     if (this.oracleStream?.address !== address) {
       this.oracleStream?.close();
-      const ports = { ...this.options.ports, transport: this.options.clientTransport };
+      const ports = { ...this.options.ports, transport: this.options.peerTransport };
       this.oracleStream = new RequestStream<TimestampRequest, TimestampResponse>(ports, this.oracleProtocol, address);
     }
     return this.oracleStream;

@@ -1,4 +1,5 @@
 import type { Cancel, Random, Timers } from '@synod/runtime';
+import { DEFAULT_REQUEST_LIMITS } from './state/request-check';
 import type { Revision } from './state/requests';
 import { spanOf, type Span } from './state/span';
 import type { Watch, WatchedEvent, WatchHub } from './watch-hub';
@@ -44,8 +45,8 @@ export interface WatchStreamWriter {
 
 /** In answers about no single watch, or about one that was not made. */
 const NO_WATCH = -1n;
-/** Larger responses are split for clients that ask for it. (etcd: the largest request and half a megabyte.) */
-const FRAGMENT_BYTES = 2 * 1024 * 1024;
+/** Larger responses are split for clients that ask for it: as with etcd, what a request may have and half a megabyte. */
+const FRAGMENT_ROOM_BYTES = 512 * 1024;
 const PROGRESS_US = 600_000_000;
 const PROGRESS_JITTER_US = 60_000_000;
 
@@ -73,6 +74,7 @@ export class WatchStream {
     private readonly hub: WatchHub,
     private readonly writer: WatchStreamWriter,
     private readonly ports: { readonly timers: Timers; readonly random: Random },
+    private readonly requestBytesMax = DEFAULT_REQUEST_LIMITS.requestBytesMax,
   ) {}
 
   /** Takes one request. Resolves when the next one may come: a client that does not read is not listened to either. */
@@ -134,7 +136,7 @@ export class WatchStream {
   private deliver(watchId: bigint, events: readonly WatchedEvent[], revision: Revision, split: boolean): boolean {
     const open = this.watches.get(watchId);
     if (open !== undefined) open.informed = true;
-    const parts = split ? fragments(events) : [events];
+    const parts = split ? fragments(events, this.requestBytesMax + FRAGMENT_ROOM_BYTES) : [events];
     parts.forEach((part, index) => {
       const response = { watchId, revision, events: part };
       this.send(index < parts.length - 1 ? { ...response, fragment: true } : response);
@@ -209,12 +211,12 @@ function watchedSpan(key: Buffer, rangeEnd: Buffer): Span | undefined {
 }
 
 /** Runs of events that each stay under the bound where they can. */
-function fragments(events: readonly WatchedEvent[]): WatchedEvent[][] {
+function fragments(events: readonly WatchedEvent[], bytesMax: number): WatchedEvent[][] {
   const parts: WatchedEvent[][] = [[]];
   let size = 0;
   for (const event of events) {
     const bytes = sizeOf(event);
-    if (size > 0 && size + bytes > FRAGMENT_BYTES) {
+    if (size > 0 && size + bytes > bytesMax) {
       parts.push([]);
       size = 0;
     }

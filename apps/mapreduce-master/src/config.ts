@@ -3,6 +3,8 @@ import {
   addressesSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   countSetting,
   loadConfig,
   type ConfigSources,
@@ -13,6 +15,7 @@ const SETTINGS = {
   consensus: addressesSetting(
     'members of the coordination service; without it, file jobs for workers that name this master',
   ).optional(),
+  ...consensusTlsSettings(),
   sessionTimeoutMs: countSetting('a worker that is not heard for so long is given up', {
     min: 1_000,
     max: 600_000,
@@ -30,7 +33,11 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(sources: ConfigSources) {
   const config = loadConfig('mapreduce-master', 'schedules MapReduce jobs', SETTINGS, sources);
   assertListenable({ '--listen': config.listen, '--http-listen': config.httpListen }, config.insecureListen);
-  return { ...config, httpListen: config.httpListen ?? httpBeside(config.listen) };
+  return {
+    ...config,
+    consensusTls: consensusTlsFiles(config),
+    httpListen: config.httpListen ?? httpBeside(config.listen),
+  };
 }
 
 function httpBeside(listen: string): string {

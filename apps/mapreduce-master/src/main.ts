@@ -1,7 +1,8 @@
 import path from 'node:path';
+import { consensusTls } from '@synod/coordination';
 import { formatAddress, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { bundleService, clientService } from './client-service';
 import { ClusterMembership, noStore } from './cluster';
 import { readConfig } from './config';
@@ -26,7 +27,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const metrics = new Metrics(identity);
   const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
   const ports = { clock: systemClock, timers: systemTimers, random: systemRandom, log };
-  const channels = new GrpcChannels();
+  const channels = new GrpcChannels({}, consensusTls(openTls(config.consensusTls, log)));
   const server = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = grpcTransport({ channels, server, log, fault: end, observer: metrics.rpc });
   const notes = path.join(data.folder, 'staging');

@@ -4,6 +4,8 @@ import {
   addressesSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   countSetting,
   loadConfig,
   UsageError,
@@ -13,6 +15,7 @@ import {
 const SETTINGS = {
   ...commonSettings('127.0.0.1:2900'),
   consensus: addressesSetting('members of the coordination service').optional(),
+  ...consensusTlsSettings(),
   masters: addressesSetting('masters to work for; those that are registered with the cluster if absent').optional(),
   slots: countSetting('tasks at once, each in a process of its own', {
     min: 1,
@@ -44,7 +47,11 @@ export function readConfig(sources: ConfigSources) {
   if (config.consensus === undefined && config.masters === undefined) {
     throw new UsageError('--consensus is missing (or SYNOD_CONSENSUS); see --help');
   }
-  return { ...config, httpListen: config.httpListen ?? httpBeside(config.listen) };
+  return {
+    ...config,
+    consensusTls: consensusTlsFiles(config),
+    httpListen: config.httpListen ?? httpBeside(config.listen),
+  };
 }
 
 function httpBeside(listen: string): string {

@@ -1,8 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { consensusTls } from '@synod/coordination';
 import { formatAddress, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { BundleCache } from './bundle-cache';
 import { ClusterMembership } from './cluster';
 import { readConfig } from './config';
@@ -37,7 +38,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     await mkdir(folder);
   }
 
-  const channels = new GrpcChannels();
+  const channels = new GrpcChannels({}, consensusTls(openTls(config.consensusTls, log)));
   const limits = { queueBytesMax: SHUFFLE_QUEUE_BYTES };
   const server = new GrpcServer({ log, fault: end, observer: metrics.rpc, limits });
   const transport = grpcTransport({ channels, log, fault: end, observer: metrics.rpc });

@@ -3,6 +3,8 @@ import {
   addressSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   loadConfig,
   type ConfigSources,
 } from '@synod/service-kit';
@@ -10,6 +12,7 @@ import {
 const settings = {
   ...commonSettings('127.0.0.1:2500'),
   consensus: addressesSetting('members of the coordination service, host:port,…'),
+  ...consensusTlsSettings(),
   peerListen: addressSetting('where the other storage nodes are served').default('127.0.0.1:2600'),
   peerAdvertise: addressSetting('what the other storage nodes dial; --peer-listen if absent').optional(),
 };
@@ -24,5 +27,10 @@ export function readConfig(sources: ConfigSources) {
   const config = loadConfig('storage-shard', 'serves the shards placed on it', settings, sources);
   const { listen, peerListen, httpListen, insecureListen } = config;
   assertListenable({ '--listen': listen, '--peer-listen': peerListen, '--http-listen': httpListen }, insecureListen);
-  return { ...config, advertise: config.advertise ?? listen, peerAdvertise: config.peerAdvertise ?? peerListen };
+  return {
+    ...config,
+    consensusTls: consensusTlsFiles(config),
+    advertise: config.advertise ?? listen,
+    peerAdvertise: config.peerAdvertise ?? peerListen,
+  };
 }

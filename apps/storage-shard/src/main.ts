@@ -1,8 +1,8 @@
 import path from 'node:path';
-import { EtcdCoordination } from '@synod/coordination';
+import { consensusTls, EtcdCoordination } from '@synod/coordination';
 import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { openStore } from '@synod/storage-engine';
 import { readConfig } from './config';
 import { StorageNode } from './node';
@@ -35,7 +35,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 
   // Peers and clients have servers and connections of their own: a large scan holds up no heartbeat.
   const peerChannels = new GrpcChannels();
-  const channels = new GrpcChannels();
+  const channels = new GrpcChannels({}, consensusTls(openTls(config.consensusTls, log)));
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const transport = { log, fault: end, observer: metrics.rpc };

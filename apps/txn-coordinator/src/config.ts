@@ -2,6 +2,8 @@ import {
   addressesSetting,
   assertListenable,
   commonSettings,
+  consensusTlsFiles,
+  consensusTlsSettings,
   countSetting,
   loadConfig,
   type ConfigSources,
@@ -11,6 +13,7 @@ import { COORDINATOR_DEFAULTS } from './options';
 const settings = {
   ...commonSettings('127.0.0.1:2700'),
   consensus: addressesSetting('members of the coordination service, host:port,…'),
+  ...consensusTlsSettings(),
   inflightMax: countSetting('requests being handled at once, before RESOURCE_EXHAUSTED', {
     min: 1,
     max: 1_000_000,
@@ -32,5 +35,5 @@ export type CoordinatorConfig = ReturnType<typeof readConfig>;
 export function readConfig(sources: ConfigSources) {
   const config = loadConfig('txn-coordinator', 'runs transactions over the sharded store', settings, sources);
   assertListenable({ '--listen': config.listen, '--http-listen': config.httpListen }, config.insecureListen);
-  return { ...config, advertise: config.advertise ?? config.listen };
+  return { ...config, consensusTls: consensusTlsFiles(config), advertise: config.advertise ?? config.listen };
 }

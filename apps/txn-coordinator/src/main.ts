@@ -1,7 +1,7 @@
-import { EtcdCoordination } from '@synod/coordination';
+import { consensusTls, EtcdCoordination } from '@synod/coordination';
 import { GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { readConfig } from './config';
 import { CoordinatorNode } from './node';
 import { coordinatorService } from './service';
@@ -23,7 +23,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const metrics = new Metrics(identity);
   const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
 
-  const channels = new GrpcChannels();
+  const channels = new GrpcChannels({}, consensusTls(openTls(config.consensusTls, log)));
   const server = new GrpcServer({ log, fault: end, observer: metrics.rpc });
   const clocks = { clock: systemClock, timers: systemTimers, random: systemRandom };
   const coordination = new EtcdCoordination(

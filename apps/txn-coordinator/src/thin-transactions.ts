@@ -156,7 +156,7 @@ export class ThinTransactions {
 
   /** @throws {SynodError} `not-leader` with the right address, if another coordinator began it */
   private parse(name: string): { id: string } {
-    const match = /^([A-Za-z0-9.-]+)\/([0-9a-f]{32})$/.exec(name);
+    const match = /^([A-Za-z0-9._-]+)\/([0-9a-f]{32})$/.exec(name);
     if (match === null) {
       throw new SynodError(
         'invalid-argument',

@@ -1,5 +1,5 @@
-import { clusterKey, EtcdCoordination } from '@synod/coordination';
-import { GrpcChannels, grpcTransport } from '@synod/rpc';
+import { clusterKey, consensusTls, EtcdCoordination } from '@synod/coordination';
+import { GrpcChannels, grpcTransport, TlsMaterial, type TlsFiles } from '@synod/rpc';
 import { silentLog, SynodError, systemClock, systemRandom, systemTimers, type Log } from '@synod/runtime';
 import { SynodClient } from './synod-client';
 
@@ -8,6 +8,8 @@ export interface ConnectOptions {
   readonly endpoints: readonly string[];
   /** How long the members are given to answer for the first time; 8 s by default, about two elections. */
   readonly timeoutMs?: number;
+  /** Whom to trust as a consensus member, and what to prove oneself with there; without it they are called in the clear. */
+  readonly tls?: TlsFiles;
   readonly log?: Log;
 }
 
@@ -15,21 +17,25 @@ const TIMEOUT_MS = 8_000;
 
 /**
  * A client of a real cluster, over gRPC. To be closed when it is not needed any more.
- * @throws {SynodError} `unavailable`, naming the endpoints, if none of them answers in time
+ * @throws {SynodError} `unavailable`, naming the endpoints, if none of them answers in time; `invalid-argument`, naming the file, if one of
+ *   `tls` cannot be used
  */
 export async function connect({
   endpoints,
   timeoutMs = TIMEOUT_MS,
+  tls,
   log = silentLog,
 }: ConnectOptions): Promise<SynodClient> {
   if (endpoints.length === 0) throw new SynodError('invalid-argument', 'no endpoint is given: name a consensus member');
-  const channels = new GrpcChannels();
+  const material = tls && new TlsMaterial(tls, log);
+  const channels = new GrpcChannels({}, consensusTls(material));
   const clocks = { clock: systemClock, timers: systemTimers, random: systemRandom };
   const coordination = new EtcdCoordination({ ...clocks, channels }, { endpoints, identity: 'client' });
   const transport = grpcTransport({ channels, log, fault: crash });
   const release = (): void => {
     coordination.close();
     channels.close();
+    material?.close();
   };
   try {
     await withinMs(timeoutMs, coordination.range(clusterKey()), endpoints);

@@ -44,6 +44,8 @@ export interface NodeRegistration {
   readonly address: string;
   /** Where peers of its own service reach it, if that is another port. */
   readonly peerAddress?: string | undefined;
+  /** As clients of other makes dial it, schemes included; consensus members only. */
+  readonly clientUrls?: readonly string[] | undefined;
   /** Metrics and health over HTTP. */
   readonly httpAddress?: string | undefined;
   /** How many shards it holds replicas of; storage nodes only. More than 0 forbids founding. */
@@ -126,6 +128,7 @@ export const nodeCodec: MetadataCodec<NodeRegistration> = codec(
     incarnation: name,
     address,
     peerAddress: address.optional(),
+    clientUrls: z.array(address).max(16).optional(),
     httpAddress: address.optional(),
     heldShards: z.int().min(0).optional(),
     zone: name.optional(),

@@ -1,6 +1,6 @@
 import {
+  ChannelCredentials,
   Client,
-  credentials,
   Metadata,
   status,
   type ClientDuplexStream,
@@ -14,6 +14,8 @@ import { callError, type CallKind } from './error-table';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 import { quietGrpc } from './quiet-grpc';
 import { OutgoingQueue } from './outgoing-queue';
+import { RenewedChannelCredentials } from './tls-credentials';
+import type { TlsMaterial } from './tls-files';
 import { currentTraceId, TRACE_ID_KEY } from './trace';
 
 export interface CallOptions extends Partial<CallKind> {
@@ -45,6 +47,13 @@ export interface ClientStream<T> {
   close(): void;
 }
 
+/** Which calls of a set of channels go over TLS. */
+export interface ChannelTls {
+  readonly material: TlsMaterial;
+  /** By `/package.Service/Method`; every call if absent. */
+  readonly covers?: (path: string) => boolean;
+}
+
 const untouched = (bytes: Buffer): Buffer => bytes;
 
 /**
@@ -54,10 +63,17 @@ const untouched = (bytes: Buffer): Buffer => bytes;
 export class GrpcChannels {
   readonly limits: RpcLimits;
   private readonly clients = new Map<string, Client>();
+  private readonly plain = ChannelCredentials.createInsecure();
+  private readonly secure: ChannelCredentials | undefined;
 
-  constructor(limits: Partial<RpcLimits> = {}) {
+  /** @param tls with what to prove oneself and whom to trust; what it does not cover is sent in the clear */
+  constructor(
+    limits: Partial<RpcLimits> = {},
+    private readonly tls?: ChannelTls,
+  ) {
     quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...limits };
+    this.secure = tls === undefined ? undefined : new RenewedChannelCredentials(tls.material);
   }
 
   /**
@@ -72,7 +88,7 @@ export class GrpcChannels {
     options: UnaryOptions,
   ): Promise<Response['output']> {
     const bytes = encoded(method, request);
-    const client = this.client(address);
+    const client = this.client(address, method.path);
     const deadline = Date.now() + options.deadlineMs;
     const answer = await new Promise<Buffer>((resolve, reject) => {
       const call = client.makeUnaryRequest(
@@ -100,7 +116,7 @@ export class GrpcChannels {
     options: CallOptions & { readonly deadlineMs?: number },
   ): AsyncGenerator<Response['output'], void, undefined> {
     const { deadlineMs = Infinity } = options;
-    const call = this.client(address).makeServerStreamRequest(
+    const call = this.client(address, method.path).makeServerStreamRequest(
       method.path,
       untouched,
       untouched,
@@ -172,7 +188,7 @@ export class GrpcChannels {
    * @param path `/package.Service/Method`
    */
   openBytes(address: string, path: string, metadata = new Metadata()): ClientDuplexStream<Buffer, Buffer> {
-    return this.client(address).makeBidiStreamRequest(path, untouched, untouched, metadata);
+    return this.client(address, path).makeBidiStreamRequest(path, untouched, untouched, metadata);
   }
 
   /** Closes every connection; calls in flight fail. */
@@ -181,11 +197,14 @@ export class GrpcChannels {
     this.clients.clear();
   }
 
-  private client(address: string): Client {
-    let client = this.clients.get(address);
+  private client(address: string, path: string): Client {
+    const covered = this.tls?.covers?.(path) ?? true;
+    const credentials = (covered ? this.secure : undefined) ?? this.plain;
+    const key = `${credentials === this.plain ? 'http' : 'https'}://${address}`;
+    let client = this.clients.get(key);
     if (client === undefined) {
       parseAddress(address); // gRPC would take other forms too, such as unix: paths.
-      client = new Client(address, credentials.createInsecure(), {
+      client = new Client(address, credentials, {
         'grpc.max_receive_message_length': this.limits.messageBytesMax,
         'grpc.keepalive_time_ms': this.limits.keepaliveTimeMs,
         'grpc.keepalive_timeout_ms': this.limits.keepaliveTimeoutMs,
@@ -202,7 +221,7 @@ export class GrpcChannels {
         'grpc.enable_http_proxy': 0,
         'grpc.enable_channelz': 0,
       });
-      this.clients.set(address, client);
+      this.clients.set(key, client);
     }
     return client;
   }

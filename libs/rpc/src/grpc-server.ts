@@ -24,6 +24,8 @@ import { quietGrpc } from './quiet-grpc';
 import { noObserver, type RpcObserver } from './observer';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
 import { finish, ServedMethod } from './served-method';
+import { RenewedServerCredentials } from './tls-credentials';
+import type { TlsMaterial } from './tls-files';
 
 export interface GrpcServerOptions {
   readonly log: Log;
@@ -112,15 +114,17 @@ export class GrpcServer {
   }
 
   /**
-   * Starts to listen.
+   * Starts to listen; may be called for several addresses.
    * @param address `host:port`; port 0 picks a free one
+   * @param tls with an identity; without it whoever connects is served in the clear
    * @returns the address with the port in use
    * @throws {SynodError} `unavailable`, naming the address, if it cannot be had
    */
-  async listen(address: string): Promise<Address> {
+  async listen(address: string, tls?: TlsMaterial): Promise<Address> {
     const { host } = parseAddress(address);
+    const credentials = tls === undefined ? ServerCredentials.createInsecure() : new RenewedServerCredentials(tls);
     const port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      this.server.bindAsync(address, credentials, (error, bound) => {
         if (error === null) resolve(bound);
         else reject(listenError(address, error));
       });

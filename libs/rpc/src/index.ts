@@ -4,11 +4,20 @@ export type { Handler, ResponseWriter, ServiceHandlers } from './handlers';
 export type { CallContext } from './call-context';
 export type { Health } from './health';
 // Calling.
-export { GrpcChannels, type CallOptions, type ClientStream, type StreamHandler, type UnaryOptions } from './channels';
+export {
+  GrpcChannels,
+  type CallOptions,
+  type ChannelTls,
+  type ClientStream,
+  type StreamHandler,
+  type UnaryOptions,
+} from './channels';
 // The Transport port.
 export { grpcTransport, type GrpcTransportOptions } from './grpc-transport';
 // What both ends share.
+export { TlsMaterial, type NamedFile, type TlsFiles } from './tls-files';
 export { formatAddress, isLoopback, parseAddress, type Address } from './address';
+export { formatUrl, parseEndpoint, type Endpoint } from './endpoint';
 export { StatusError, statusOf } from './error-table';
 export { status } from '@grpc/grpc-js';
 export { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';

@@ -1,8 +1,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { HelpRequested, loadConfig } from './config';
-import { addressesSetting, assertListenable, commonSettings, countSetting } from './settings';
+import { HelpRequested, loadConfig, readSettings } from './config';
+import { unknownVariables } from './setting-names';
+import {
+  addressesSetting,
+  assertListenable,
+  commonSettings,
+  countSetting,
+  endpointsSetting,
+  refusedSetting,
+  switchSetting,
+} from './settings';
 import { UsageError } from './usage-error';
 
 const settings = {
@@ -77,6 +86,77 @@ describe('loadConfig', () => {
       expect((error as HelpRequested).text).toMatch(/--listen\s+where clients are served \(default 127.0.0.1:2500\)/);
       expect((error as HelpRequested).text).toMatch(/--advertise\s+what others dial to reach it/);
     }
+  });
+});
+
+describe('a setting with aliases', () => {
+  const aliased = {
+    listen: {
+      schema: endpointsSetting('where it is served').default([{ scheme: undefined, address: '127.0.0.1:1' }]),
+      aliases: [{ name: 'listenUrls', variablePrefix: 'OTHER_' }],
+    },
+    secure: switchSetting('whether it is', { default: true }),
+    magic: { schema: refusedSetting('there is none'), aliases: [{ name: 'magic', variablePrefix: 'OTHER_' }] },
+  };
+  const read = (argv: readonly string[], env: Record<string, string> = {}) =>
+    readSettings('test', 'a service for tests', aliased, { argv, env });
+  const address = [{ scheme: 'http', address: 'a:1' }];
+
+  it('goes by any of them, and says by which it was given', () => {
+    const asked: [readonly string[], Record<string, string>, string][] = [
+      [['--listen', 'http://a:1'], {}, '--listen'],
+      [['--listen-urls=http://a:1'], { OTHER_LISTEN_URLS: 'http://b:1' }, '--listen-urls'],
+      [[], { OTHER_LISTEN_URLS: 'http://a:1' }, 'OTHER_LISTEN_URLS'],
+      [[], { SYNOD_LISTEN: 'http://a:1' }, 'SYNOD_LISTEN'],
+    ];
+    for (const [argv, env, source] of asked) {
+      const { values, sources } = read(argv, env);
+      expect([values.listen, sources.listen]).toEqual([address, source]);
+    }
+    expect(read([]).sources).toEqual({});
+  });
+
+  it('is refused when it is given under two', () => {
+    expect(() => read(['--listen', 'a:1', '--listen-urls', 'a:1'])).toThrow(
+      /^--listen and --listen-urls are one setting and both given; keep one$/,
+    );
+    expect(() => read([], { SYNOD_LISTEN: 'a:1', OTHER_LISTEN_URLS: 'a:1' })).toThrow(/are one setting and both set/);
+  });
+
+  it('is refused with the reason if it must not be passed over, and may be off', () => {
+    expect(() => read(['--magic'])).toThrow(/^--magic: there is none$/);
+    expect(() => read([], { OTHER_MAGIC: 'on' })).toThrow(/^OTHER_MAGIC "on": there is none$/);
+    expect(read(['--magic=false']).values.magic).toBeUndefined();
+  });
+
+  it('takes the words of switches that other programs take', () => {
+    for (const [word, value] of Object.entries({
+      '1': true,
+      T: true,
+      TRUE: true,
+      '0': false,
+      f: false,
+      False: false,
+    })) {
+      expect(read([`--secure=${word}`]).values.secure).toBe(value);
+    }
+    expect(read([]).values.secure).toBe(true);
+    expect(() => read(['--secure=yes'])).toThrow(/^--secure "yes": true or false$/);
+  });
+
+  it('is not among the variables that nobody knows', () => {
+    const env = { OTHER_LISTEN_URLS: 'a:1', OTHER_LISTEN: 'a:1', OTHER_EMPTY: '', ANOTHER: 'x' };
+    expect(unknownVariables(aliased, env, 'OTHER_')).toEqual(['OTHER_LISTEN']);
+  });
+
+  it('is explained under all of them', () => {
+    expect(() => read(['--help'])).toThrow(
+      expect.objectContaining({
+        text: expect.stringMatching(
+          /OTHER_<FLAG>[^]*--listen, --listen-urls +where it is served \(default 127\.0\.0\.1:1\)/,
+        ) as string,
+      }),
+    );
   });
 });
 

@@ -1,3 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request, type RequestOptions } from 'node:https';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { TlsMaterial } from '@synod/rpc';
+import { silentLog } from '@synod/runtime';
+import { TestAuthority } from '@synod/test-authority';
 import { Metrics } from './metrics';
 import { StatusServer } from './status-server';
 
@@ -15,6 +22,18 @@ async function withStatus(ready: () => string | undefined, scenario: (url: strin
 async function get(url: string): Promise<{ status: number; text: string }> {
   const response = await fetch(url);
   return { status: response.status, text: await response.text() };
+}
+
+function getSecure(options: RequestOptions): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    request({ host: '127.0.0.1', agent: false, ...options }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    })
+      .on('error', reject)
+      .end();
+  });
 }
 
 describe('StatusServer', () => {
@@ -55,6 +74,32 @@ describe('StatusServer', () => {
         expect(text).toMatch(/nodejs_eventloop_lag_seconds/);
       },
     );
+  });
+
+  it("serves the service's own pages, over TLS too, on several addresses", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'synod-status-'));
+    const authority = await TestAuthority.create('authority');
+    const { cert, key } = await authority.issue(folder, 'server');
+    const tls = new TlsMaterial(
+      { identity: { cert: { path: cert, name: 'cert' }, key: { path: key, name: 'key' } } },
+      silentLog,
+    );
+    const pages = { '/health': () => ({ status: 503, body: { health: 'false' } }) };
+    const server = new StatusServer(new Metrics({ service: 'test', node: 'n1' }), () => undefined, pages);
+    try {
+      const [plain, secure] = [await server.listen('127.0.0.1:0'), await server.listen('127.0.0.1:0', tls)];
+      const expected = { status: 503, text: '{"health":"false"}' };
+      expect(await get(`http://127.0.0.1:${plain.port}/health`)).toEqual(expected);
+      expect(await getSecure({ port: secure.port, path: '/health', ca: authority.pem })).toEqual(expected);
+      await authority.issue(folder, 'server');
+      tls.look();
+      expect(await getSecure({ port: secure.port, path: '/health', ca: authority.pem })).toEqual(expected);
+      expect((await get(`http://127.0.0.1:${plain.port}/toString`)).status).toBe(404);
+    } finally {
+      await server.stop();
+      tls.close();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('names the address that is in use', async () => {

@@ -5,12 +5,13 @@ import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
 import { serviceDefinition } from '@synod/contracts';
-import { GrpcChannels, statusOf } from '@synod/rpc';
-import { SynodError } from '@synod/runtime';
+import { GrpcChannels, statusOf, TlsMaterial } from '@synod/rpc';
+import { silentLog, SynodError } from '@synod/runtime';
+import { NODE_ID } from '@synod/service-kit';
 import { UsageError } from '../failure';
 import { PROGRAMS } from '../foreground';
 import { table } from '../format';
-import { endpointsOf, withEndpoints, type EndpointOptions } from '../session';
+import { endpointsOf, tlsOf, withEndpoints, type EndpointOptions } from '../session';
 
 const DIGEST_BYTES = 32;
 
@@ -56,7 +57,9 @@ export function snapshotCommand(): Command {
 async function save(file: string, options: EndpointOptions): Promise<void> {
   const [endpoint = ''] = endpointsOf(options);
   const { Snapshot } = serviceDefinition('etcdserverpb.Maintenance');
-  const channels = new GrpcChannels();
+  const files = tlsOf(options);
+  const material = files && new TlsMaterial(files, silentLog);
+  const channels = new GrpcChannels({}, material && { material });
   const part = `${file}.part`;
   // Neither an older snapshot nor somebody else's beginning is written over.
   await (await open(file, 'wx')).close();
@@ -89,6 +92,7 @@ async function save(file: string, options: EndpointOptions): Promise<void> {
   } finally {
     await handle.close();
     channels.close();
+    material?.close();
   }
 }
 
@@ -109,7 +113,7 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
 function membersOf({ members, consensus }: RestoreOptions): string[] {
   const count = Number(consensus);
   const names = members?.split(',') ?? Array.from({ length: count }, (_, index) => `consensus-${index + 1}`);
-  const wellNamed = names.every((name) => /^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(name));
+  const wellNamed = names.every((name) => NODE_ID.test(name));
   if (!wellNamed || new Set(names).size < names.length || ![1, 3, 5, 7].includes(names.length)) {
     throw new UsageError('1, 3, 5 or 7 members are wanted, each with a name of its own');
   }

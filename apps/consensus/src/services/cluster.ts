@@ -1,5 +1,7 @@
 import type { etcdserverpb } from '@synod/contracts';
 import type { ServiceHandlers } from '@synod/rpc';
+import type { NodeId } from '@synod/replication';
+import type { ConsensusNode } from '../node';
 import { unimplemented, type ServedMember } from './member';
 
 const FIXED = 'the members of a Synod cluster are fixed at its founding in this release';
@@ -24,12 +26,13 @@ function listMembers(member: ServedMember): etcdserverpb.Member[] {
   return node.founding.members.map(({ nodeId }) => ({
     ID: member.numberOf(nodeId).toString(),
     name: nodeId,
-    peerURLs: urls(node.peerAddress(nodeId)),
-    clientURLs: urls(node.clientAddress(nodeId)),
+    peerURLs: peerUrls(node, nodeId),
+    clientURLs: [...node.clientUrls(nodeId)],
     isLearner: false,
   }));
 }
 
-function urls(address: string | undefined): string[] {
-  return address === undefined ? [] : [`http://${address}`];
+function peerUrls(node: ConsensusNode, nodeId: NodeId): string[] {
+  const address = node.peerAddress(nodeId);
+  return address === undefined ? [] : [`${node.peerScheme}://${address}`];
 }

@@ -29,7 +29,7 @@ function openStream(member: ServedMember, responses: ResponseWriter<etcdserverpb
     send: (response: Parameters<typeof encodeWatch>[0]) => responses.send(encodeWatch(response, member.header)),
     drained: () => responses.drained(),
   };
-  return new WatchStream(member.host.watches, writer, member.node.ports);
+  return new WatchStream(member.host.watches, writer, member.node.ports, member.host.limits.requestBytesMax);
 }
 
 async function serve(stream: WatchStream, requests: AsyncIterable<etcdserverpb.WatchRequest__Output>): Promise<void> {

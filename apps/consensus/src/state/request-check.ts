@@ -4,13 +4,18 @@ import type { DeleteRangeRequest, OperationRequest, PutRequest, TxnRequest } fro
 import { RESERVED } from './reserved';
 import { intersect, spanIncludes, spanOf, spanWithin, type Span } from './span';
 
-/**
- * Comparisons, and operations of either path, of a transaction; a nested one has what its parents left. etcd's bound for clients; the
- * founding of the cluster writes a key for each shard at once.
- */
-const TXN_OPERATIONS_MAX = { client: 128, service: 4_096 } as const satisfies Record<Identity, number>;
-/** A request as it is encoded for the log. (etcd's --max-request-bytes.) */
-export const REQUEST_BYTES_MAX = 1536 * 1024;
+/** What one request of a client may ask for; etcd's defaults. */
+export interface RequestLimits {
+  /** As it is encoded for the log. (`--max-request-bytes`) */
+  readonly requestBytesMax: number;
+  /** Comparisons, and operations of either path, of a transaction; a nested one has what its parents left. (`--max-txn-ops`) */
+  readonly txnOperationsMax: number;
+}
+
+export const DEFAULT_REQUEST_LIMITS: RequestLimits = { requestBytesMax: 1536 * 1024, txnOperationsMax: 128 };
+
+/** The founding of the cluster writes a key for each shard at once. */
+const SERVICE_TXN_OPERATIONS_MAX = 4_096;
 
 /** Who asks: writes under the reserved prefix are for services. */
 export type Identity = 'service' | 'client';
@@ -20,9 +25,13 @@ export type Identity = 'service' | 'client';
  * Source: etcd, server/etcdserver/api/v3rpc/key.go.
  * @throws {EtcdError}
  */
-export function checkOperation(request: OperationRequest, identity: Identity): void {
+export function checkOperation(
+  request: OperationRequest,
+  identity: Identity,
+  { txnOperationsMax }: RequestLimits = DEFAULT_REQUEST_LIMITS,
+): void {
   if (request.kind === 'txn') {
-    checkTxn(request, identity, TXN_OPERATIONS_MAX[identity]);
+    checkTxn(request, identity, identity === 'service' ? SERVICE_TXN_OPERATIONS_MAX : txnOperationsMax);
     refuseOverlaps(request);
     return;
   }

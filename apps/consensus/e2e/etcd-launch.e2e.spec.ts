@@ -1,0 +1,168 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { serviceDefinition } from '@synod/contracts';
+import { GrpcChannels, statusOf } from '@synod/rpc';
+import { freePorts, TestCluster, type TestMember } from './test-cluster';
+
+const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
+if (ETCDCTL_MISSING)
+  process.stdout.write("not run: etcdctl against members started with etcd's flags (needs etcdctl)\n");
+
+const KV = serviceDefinition('etcdserverpb.KV');
+const LEASE = serviceDefinition('etcdserverpb.Lease');
+const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
+const channels = new GrpcChannels();
+const bytes = (text: string): Buffer => Buffer.from(text);
+
+afterAll(() => channels.close());
+
+const peerUrl = ({ ports }: TestMember): string => `http://127.0.0.1:${ports.peer}`;
+const clientUrl = ({ address }: TestMember): string => `http://${address}`;
+
+/** What one would give etcd, and nothing else. */
+function etcdFlags(member: TestMember, initialCluster: string): string[] {
+  return [
+    ...['--name', member.id, '--data-dir', member.folder],
+    ...['--initial-advertise-peer-urls', peerUrl(member), '--listen-peer-urls', peerUrl(member)],
+    ...['--listen-client-urls', clientUrl(member), '--advertise-client-urls', clientUrl(member)],
+    ...['--initial-cluster-token', 'etcd-cluster-1', '--initial-cluster', initialCluster],
+    ...['--initial-cluster-state', 'new'],
+  ];
+}
+
+function variables(flags: readonly string[]): Record<string, string> {
+  const pairs = flags.flatMap((flag, index) => (index % 2 === 0 ? [[flag, flags[index + 1] ?? ''] as const] : []));
+  return Object.fromEntries(
+    pairs.map(([flag, value]) => [`ETCD_${flag.slice(2).replaceAll('-', '_').toUpperCase()}`, value]),
+  );
+}
+
+async function get(url: string): Promise<{ status: number; body: string }> {
+  const response = await fetch(url);
+  return { status: response.status, body: await response.text() };
+}
+
+describe("three members started with etcd's flags alone", () => {
+  let cluster: TestCluster;
+  let metrics: number;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.plan(3);
+    [metrics = 0] = await freePorts(1);
+    const [first, second, third] = cluster.members;
+    if (first === undefined || second === undefined || third === undefined) throw new Error('three were planned');
+    const listed = [first, second, third].map((member) => `${member.id}=${peerUrl(member)}`);
+    const acting = [
+      '--election-timeout=4000',
+      '--heartbeat-interval=80',
+      '--max-txn-ops=3',
+      '--max-request-bytes=4194304',
+    ];
+    first.run([...etcdFlags(first, listed.join()), ...acting, '--listen-metrics-urls', `http://127.0.0.1:${metrics}`]);
+    second.run([...etcdFlags(second, listed.join()), '--log-level', 'debug']);
+    // As a container would have it, and with the members in another order.
+    third.run([], { ...variables(etcdFlags(third, [...listed].reverse().join())), ETCD_PORT: 'tcp://10.0.0.1:2379' });
+    await cluster.ready();
+  }, 60_000);
+  afterAll(() => cluster.destroy());
+
+  it('are one cluster, under the names and URLs that they were given', async () => {
+    const { members } = await channels.callUnary(
+      cluster.endpoints[1] ?? '',
+      CLUSTER.MemberList,
+      {},
+      { deadlineMs: 9_000 },
+    );
+    expect(members.map(({ name, peerURLs, clientURLs }) => [name, ...peerURLs, ...clientURLs])).toEqual(
+      cluster.members.map((member) => [member.id, peerUrl(member), clientUrl(member)]),
+    );
+    expect(cluster.members[2]?.log).toContain('ETCD_PORT is not a setting of consensus; ignored');
+  });
+
+  it('say once when they are ready, and where', () => {
+    for (const member of cluster.members) {
+      expect(member.log.match(/"message":"ready"/g)).toHaveLength(1);
+      expect(member.log).toContain(`"clients":"${clientUrl(member)}"`);
+    }
+  });
+
+  it('go by the times and bounds that they were given', async () => {
+    const [first = '', second = ''] = cluster.endpoints;
+    const puts = (count: number) => ({
+      success: Array.from({ length: count }, (_, i) => ({ requestPut: { key: bytes(`k${i}`), value: bytes('v') } })),
+    });
+    const txn = (address: string, count: number): Promise<unknown> =>
+      channels.callUnary(address, KV.Txn, puts(count), { deadlineMs: 9_000 });
+    await txn(first, 3);
+    await txn(second, 4);
+    expect(await txn(first, 4).catch(statusOf)).toMatchObject({
+      details: 'etcdserver: too many operations in txn request',
+    });
+    const put = (address: string, size: number): Promise<unknown> =>
+      channels.callUnary(address, KV.Put, { key: bytes('big'), value: Buffer.alloc(size) }, { deadlineMs: 20_000 });
+    await put(first, 1_700_000);
+    expect(await put(second, 1_700_000).catch(statusOf)).toMatchObject({ details: 'etcdserver: request is too large' });
+    // One and a half election time-outs at least, or a lease could end while a leader is being found.
+    const grant = (address: string) => channels.callUnary(address, LEASE.LeaseGrant, { TTL: 1 }, { deadlineMs: 9_000 });
+    expect([(await grant(first)).TTL, (await grant(second)).TTL]).toEqual(['6', '2']);
+  });
+
+  it('serve health, version and metrics over HTTP', async () => {
+    const [first, second] = cluster.members;
+    const besides = (second?.ports.client ?? 0) + 1_000;
+    for (const base of [`http://127.0.0.1:${metrics}`, `http://127.0.0.1:${besides}`]) {
+      expect(await get(`${base}/health`)).toEqual({ status: 200, body: '{"health":"true"}' });
+      expect(await get(`${base}/version`)).toEqual({
+        status: 200,
+        body: '{"etcdserver":"3.6.0","etcdcluster":"3.6.0"}',
+      });
+      expect((await get(`${base}/metrics`)).body).toContain('synod_coordination_revision');
+    }
+    expect(first?.log).toContain(`"http":"http://127.0.0.1:${metrics}"`);
+  });
+
+  (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl', () => {
+    const etcdctl = (...args: string[]): string => {
+      const flags = ['--endpoints', cluster.endpoints.map((endpoint) => `http://${endpoint}`).join()];
+      const { stdout, stderr } = spawnSync('etcdctl', [...flags, ...args], {
+        env: { ...process.env, ETCDCTL_API: '3' },
+        encoding: 'utf8',
+      });
+      return stdout + stderr;
+    };
+    expect(etcdctl('put', 'a', '1')).toBe('OK\n');
+    expect(etcdctl('get', 'a')).toBe('a\n1\n');
+    expect(etcdctl('member', 'list').match(/, started, n\d, /g)).toHaveLength(3);
+    expect(etcdctl('endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
+  });
+});
+
+describe('a start', () => {
+  it('without any flag but ports keeps its data in NAME.etcd, and refuses the folder of an etcd there', async () => {
+    const cluster = await TestCluster.plan(1);
+    const [member] = cluster.members;
+    if (member === undefined) throw new Error('one was planned');
+    const flags = ['--name=solo', `--listen-client-urls=${clientUrl(member)}`, `--listen-peer-urls=${peerUrl(member)}`];
+    mkdirSync(path.join(cluster.folder, 'solo.etcd/member'), { recursive: true });
+    member.run(flags);
+    expect(await member.ended()).toBe(1);
+    expect(member.log).toMatch(/^error: .*solo\.etcd holds files \(member …\) but no VERSION: it is not a data folder/);
+    await cluster.destroy();
+  });
+
+  it('with another token waits for its own cluster, and is not counted by this one', async () => {
+    const cluster = await TestCluster.plan(3);
+    const listed = cluster.members.map((member) => `${member.id}=${peerUrl(member)}`).join();
+    cluster.members.forEach((member, index) =>
+      member.run([
+        ...etcdFlags(member, listed).map((flag) => (index === 2 && flag === 'etcd-cluster-1' ? 'other' : flag)),
+      ]),
+    );
+    const [first, , third] = cluster.members;
+    await first?.logged('a founder has another --initial-cluster-token');
+    await third?.logged('a founder has another --initial-cluster-token');
+    for (const { log } of cluster.members) expect(log).not.toContain('the cluster is founded');
+    await cluster.destroy();
+  });
+});

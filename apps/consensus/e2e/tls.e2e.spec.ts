@@ -1,0 +1,222 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { connect } from 'node:tls';
+import { serviceDefinition } from '@synod/contracts';
+import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
+import { silentLog } from '@synod/runtime';
+import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
+import { Etcd3 } from 'etcd3';
+import { freePorts, TestCluster, type TestMember } from './test-cluster';
+
+const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
+if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl over TLS (needs etcdctl)\n');
+
+const PROGRAMS = path.join(__dirname, '../../../dist/apps');
+
+const KV = serviceDefinition('etcdserverpb.KV');
+const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
+const ORACLE = serviceDefinition('synod.consensus.v1.TimestampOracle');
+
+let cluster: TestCluster;
+/** Of clients, and of members among themselves. */
+let clients: TestAuthority;
+let peers: TestAuthority;
+let stranger: TestAuthority;
+let ca: string;
+let client: IssuedFiles;
+const open: { close(): void }[] = [];
+
+function member(index: number): TestMember {
+  const found = cluster.members[index];
+  if (found === undefined) throw new Error(`no member ${index}`);
+  return found;
+}
+
+/** How etcd would be started with TLS on every port; the files are in the cluster's folder, by member. */
+function flagsOf({ id, ports, folder }: TestMember): string[] {
+  const [clientUrl, peerUrl] = [`https://127.0.0.1:${ports.client}`, `https://127.0.0.1:${ports.peer}`];
+  const listed = cluster.members.map((each) => `${each.id}=https://127.0.0.1:${each.ports.peer}`).join();
+  return [
+    ...['--name', id, '--data-dir', folder, '--initial-cluster', listed, '--founding-storage-nodes', '1'],
+    ...['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl],
+    ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
+    ...['--cert-file', `${folder}-client.pem`, '--key-file', `${folder}-client.key`],
+    ...['--trusted-ca-file', ca, '--client-cert-auth'],
+    ...['--peer-cert-file', `${folder}-peer.pem`, '--peer-key-file', `${folder}-peer.key`],
+    ...['--peer-trusted-ca-file', `${cluster.folder}/peers.pem`, '--peer-client-cert-auth=true'],
+  ];
+}
+
+beforeAll(async () => {
+  cluster = await TestCluster.plan(3);
+  clients = await TestAuthority.create('clients');
+  peers = await TestAuthority.create('peers');
+  stranger = await TestAuthority.create('stranger');
+  ca = clients.write(cluster.folder, 'clients');
+  peers.write(cluster.folder, 'peers');
+  client = await clients.issue(cluster.folder, 'client');
+  for (const { id } of cluster.members) {
+    await clients.issue(cluster.folder, `${id}-client`);
+    await peers.issue(cluster.folder, `${id}-peer`);
+  }
+  for (const each of cluster.members) each.run(flagsOf(each));
+  await cluster.ready();
+}, 60_000);
+
+afterAll(async () => {
+  for (const each of open) each.close();
+  await cluster.destroy();
+});
+
+function calling(identity: IssuedFiles | undefined, authority = ca): GrpcChannels {
+  const file = (path: string): NamedFile => ({ path, name: path });
+  const files: TlsFiles = {
+    ca: file(authority),
+    ...(identity === undefined ? {} : { identity: { cert: file(identity.cert), key: file(identity.key) } }),
+  };
+  const material = new TlsMaterial(files, silentLog);
+  const channels = new GrpcChannels({}, { material });
+  open.push(material, channels);
+  return channels;
+}
+
+function put(channels: GrpcChannels, { address }: Pick<TestMember, 'address'>): Promise<unknown> {
+  const request = { key: Buffer.from('k'), value: Buffer.from('v') };
+  return channels.callUnary(address, KV.Put, request, { deadlineMs: 20_000, idempotent: true });
+}
+
+describe('three members with TLS on every port', () => {
+  it('serve clients with a certificate of their authority, whoever leads', async () => {
+    const channels = calling(client);
+    for (const each of cluster.members) {
+      await put(channels, each);
+      // The oracle is asked of the leader over the peers' port.
+      const { timestamp } = await channels.callUnary(each.address, ORACLE.GetTimestamp, {}, { deadlineMs: 20_000 });
+      expect(BigInt(timestamp)).toBeGreaterThan(0n);
+    }
+    const { members } = await channels.callUnary(member(0).address, CLUSTER.MemberList, {}, { deadlineMs: 9_000 });
+    expect(members.map(({ clientURLs, peerURLs }) => [...clientURLs, ...peerURLs])).toEqual(
+      cluster.members.map(({ ports }) => [`https://127.0.0.1:${ports.client}`, `https://127.0.0.1:${ports.peer}`]),
+    );
+  });
+
+  it('refuse a client without a certificate, with one of another authority, and without TLS', async () => {
+    const foreign = await stranger.issue(cluster.folder, 'foreign');
+    const plain = new GrpcChannels();
+    open.push(plain);
+    for (const channels of [calling(undefined), calling(foreign), plain]) {
+      await expect(put(channels, member(0))).rejects.toMatchObject({ kind: 'unavailable' });
+    }
+    await put(calling(client), member(0));
+  });
+
+  it('refuse on the port of peers who has no certificate of theirs', async () => {
+    const port = { address: `127.0.0.1:${member(0).ports.peer}` };
+    const foreign = await stranger.issue(cluster.folder, 'foreign');
+    const peersCa = `${cluster.folder}/peers.pem`;
+    for (const identity of [undefined, client, foreign]) {
+      await expect(put(calling(identity, peersCa), port)).rejects.toMatchObject({ kind: 'unavailable' });
+    }
+    // One of theirs is let in, to learn that no keys are served there.
+    const peer = { cert: `${cluster.folder}/n2-peer.pem`, key: `${cluster.folder}/n2-peer.key` };
+    await expect(put(calling(peer, peersCa), port)).rejects.toMatchObject({ kind: 'unimplemented' });
+  });
+
+  it('take up a renewed certificate without a restart', async () => {
+    const before = await serialNumber(member(0));
+    await clients.issue(cluster.folder, `${member(0).id}-client`);
+    await member(0).logged('changed certificates are in use');
+    expect(await serialNumber(member(0))).not.toBe(before);
+    await put(calling(client), member(0));
+  });
+
+  it('do without a member that has a certificate of another authority, until it has its own again', async () => {
+    const lost = member(2);
+    await lost.kill('SIGTERM');
+    await stranger.issue(cluster.folder, `${lost.id}-peer`);
+    lost.run(flagsOf(lost));
+    await lost.logged('"message":"listening"');
+    const channels = calling(client);
+    await put(channels, member(0));
+    expect(lost.log).not.toContain('"message":"ready"');
+    await peers.issue(cluster.folder, `${lost.id}-peer`);
+    await lost.logged('"message":"ready"');
+    await put(channels, lost);
+  });
+
+  it('answer the npm client', async () => {
+    const etcd = new Etcd3({
+      hosts: cluster.endpoints.map((endpoint) => `https://${endpoint}`),
+      credentials: {
+        rootCertificate: readFileSync(ca),
+        certChain: readFileSync(client.cert),
+        privateKey: readFileSync(client.key),
+      },
+    });
+    await etcd.put('from-npm').value('1');
+    expect(await etcd.get('from-npm').string()).toBe('1');
+    etcd.close();
+  });
+
+  (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl, and only with a certificate', () => {
+    const etcdctl = (...args: string[]): string => {
+      const endpoints = cluster.endpoints.map((endpoint) => `https://${endpoint}`).join();
+      const { stdout, stderr } = spawnSync(
+        'etcdctl',
+        ['--endpoints', endpoints, '--cacert', ca, '--command-timeout=10s', '--dial-timeout=2s', ...args],
+        { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8' },
+      );
+      return stdout + stderr;
+    };
+    const certificate = ['--cert', client.cert, '--key', client.key];
+    expect(etcdctl(...certificate, 'put', 'a', '1')).toBe('OK\n');
+    expect(etcdctl(...certificate, 'get', 'a')).toBe('a\n1\n');
+    expect(etcdctl(...certificate, 'endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
+    expect(etcdctl('--command-timeout=2s', 'get', 'a')).not.toContain('a\n1');
+  });
+});
+
+it('the other services and synod reach them with a certificate, and not without', async () => {
+  const [port = 0, peerPort = 0] = await freePorts(2);
+  const storage = spawn(
+    process.execPath,
+    [
+      path.join(PROGRAMS, 'storage-shard/main.js'),
+      ...['--node-id', 's1', '--data-dir', `${cluster.folder}/s1`, '--consensus', cluster.endpoints.join()],
+      ...['--listen', `127.0.0.1:${port}`, '--peer-listen', `127.0.0.1:${peerPort}`],
+      ...['--consensus-ca-file', ca, '--consensus-cert-file', client.cert, '--consensus-key-file', client.key],
+    ],
+    { stdio: 'ignore' },
+  );
+  open.push({ close: () => void storage.kill('SIGKILL') });
+  // The member that leads places the shards once it has seen the storage node.
+  await Promise.race(cluster.members.map((each) => each.logged('every shard gets a single replica')));
+  const synod = (...flags: string[]): string => {
+    const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...flags];
+    const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+    return stdout + stderr;
+  };
+  expect(synod('--cacert', ca, '--cert', client.cert, '--key', client.key)).toMatch(/^storage-shard +s1 /m);
+  expect(synod('--cacert', ca)).toMatch(/^error: no consensus member answers/);
+});
+
+it('a certificate that cannot be used ends the start with one line and exit code 2', async () => {
+  const single = await TestCluster.plan(1);
+  const [alone] = single.members;
+  alone?.start(['--cert-file', client.cert, '--key-file', `${single.folder}/none.key`]);
+  expect(await alone?.ended()).toBe(2);
+  expect(alone?.log).toBe(`error: --key-file ${single.folder}/none.key cannot be read: there is no such file`);
+  await single.destroy();
+});
+
+/** Of the certificate that a member shows its clients. */
+function serialNumber({ ports }: TestMember): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: ports.client, ca: clients.pem, ALPNProtocols: ['h2'] }, () => {
+      resolve(socket.getPeerCertificate().serialNumber);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}

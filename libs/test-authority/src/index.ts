@@ -1,0 +1,1 @@
+export { TestAuthority, type IssuedFiles } from './test-authority';
