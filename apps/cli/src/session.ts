@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { connect, type SynodClient } from '@synod/client';
+import { readCredentials, type EtcdCredentials } from '@synod/coordination';
 import { parseAddress, type TlsFiles } from '@synod/rpc';
 import { UsageError } from './failure';
 
@@ -8,6 +9,7 @@ const DEFAULT_ENDPOINT = '127.0.0.1:2379';
 /** What client commands share: which cluster they talk to. */
 export interface EndpointOptions {
   readonly endpoints?: string;
+  readonly credentials?: string;
   readonly cacert?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -19,6 +21,7 @@ export function withEndpoints(command: Command): Command {
       '--endpoints <addresses>',
       `consensus members, host:port,… (else SYNOD_ENDPOINTS, else ${DEFAULT_ENDPOINT})`,
     )
+    .option('--credentials <file>', 'file with user:password, where users are checked (else SYNOD_CREDENTIALS)')
     .option('--cacert <file>', 'authority of the consensus members; they are called over TLS if it is given')
     .option('--cert <file>', 'certificate to show them')
     .option('--key <file>', 'its key');
@@ -50,13 +53,28 @@ export function endpointsOf({ endpoints }: EndpointOptions): string[] {
   return addresses;
 }
 
+/** As whom a command is run. */
+export function credentialsOf({ credentials }: EndpointOptions): EtcdCredentials | undefined {
+  const file = credentials ?? process.env['SYNOD_CREDENTIALS'];
+  if (file === undefined || file === '') return undefined;
+  try {
+    return readCredentials(file);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 /**
  * Runs `work` with a client of the cluster.
  * @throws {SynodError} `unavailable`, naming what was tried, if no consensus member answers
  */
 export async function withClient<T>(options: EndpointOptions, work: (client: SynodClient) => Promise<T>): Promise<T> {
   const tls = tlsOf(options);
-  const client = await connect({ endpoints: endpointsOf(options), ...(tls === undefined ? {} : { tls }) });
+  const client = await connect({
+    endpoints: endpointsOf(options),
+    credentials: credentialsOf(options),
+    ...(tls === undefined ? {} : { tls }),
+  });
   try {
     return await work(client);
   } finally {

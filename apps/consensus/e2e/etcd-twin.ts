@@ -15,7 +15,7 @@ export class EtcdTwin {
     private readonly folder: string,
   ) {}
 
-  static async start(): Promise<EtcdTwin> {
+  static async start(extraFlags: readonly string[] = []): Promise<EtcdTwin> {
     const folder = mkdtempSync(path.join(tmpdir(), 'synod-etcd-'));
     const [client = 0, peer = 0] = await freePorts(2);
     const urls = { client: `http://127.0.0.1:${client}`, peer: `http://127.0.0.1:${peer}` };
@@ -24,7 +24,7 @@ export class EtcdTwin {
       ['--listen-client-urls', urls.client, '--advertise-client-urls', urls.client],
       ['--listen-peer-urls', urls.peer, '--initial-advertise-peer-urls', urls.peer, '--log-level', 'error'],
     ].flat();
-    return new EtcdTwin(`127.0.0.1:${client}`, spawn('etcd', flags, { stdio: 'ignore' }), folder);
+    return new EtcdTwin(`127.0.0.1:${client}`, spawn('etcd', [...flags, ...extraFlags], { stdio: 'ignore' }), folder);
   }
 
   async destroy(): Promise<void> {

@@ -1,5 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { Etcd3, type Lease } from 'etcd3';
+import {
+  Etcd3,
+  EtcdAuthenticationFailedError,
+  EtcdPermissionDeniedError,
+  EtcdUserExistsError,
+  Range,
+  type Lease,
+} from 'etcd3';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -141,6 +148,34 @@ it('the cluster tells its members and their state', async () => {
   const { members } = await client.cluster.memberList({});
   expect(members.map(({ name }) => name).sort()).toEqual(['n1', 'n2', 'n3']);
   expect(Number((await client.maintenance.status()).dbSize)).toBeGreaterThan(0);
+});
+
+it('manages users, who reach what their roles say, at any member', async () => {
+  const hosts = cluster.endpoints.map((address) => `http://${address}`);
+  const as = (username: string, password: string): Etcd3 => new Etcd3({ hosts, auth: { username, password } });
+  await client.role('root').create();
+  await (await client.user('root').create('rootpw')).addRole('root');
+  const role = await client.role('ann').create();
+  await role.grant({ permission: 'Readwrite', range: Range.prefix('ann/') });
+  await (await client.user('ann').create('annpw')).addRole(role);
+  await expect(client.user('ann').create('annpw')).rejects.toThrow(EtcdUserExistsError);
+  expect((await role.permissions()).map(({ permission }) => permission)).toEqual(['Readwrite']);
+  await client.auth.authEnable();
+  const [ann, root, forger] = [as('ann', 'annpw'), as('root', 'rootpw'), as('ann', 'wrong')];
+  try {
+    await ann.put('ann/x').value('1');
+    expect(await ann.getAll().prefix('ann/').strings()).toEqual({ 'ann/x': '1' });
+    await expect(ann.put('bob/x').value('1')).rejects.toThrow(EtcdPermissionDeniedError);
+    await expect(ann.getAll().strings()).rejects.toThrow(EtcdPermissionDeniedError);
+    await expect(forger.get('ann/x')).rejects.toThrow(EtcdAuthenticationFailedError);
+    await expect(client.get('ann/x')).rejects.toThrow('user name is empty');
+    await root.role('ann').revoke({ permission: 'Readwrite', range: Range.prefix('ann/') });
+    await expect(ann.get('ann/x')).rejects.toThrow(EtcdPermissionDeniedError);
+  } finally {
+    await root.auth.authDisable();
+    for (const each of [ann, root, forger]) each.close();
+  }
+  expect(await client.get('ann/x').string()).toBe('1');
 });
 
 it('goes on when the leader is killed: nothing acknowledged is lost, and a watch misses nothing', async () => {

@@ -2,6 +2,7 @@ import { isShardCount } from '@synod/consistent-hashing';
 import { DEFAULT_TIMES, type ReplicationTimes } from '@synod/replication';
 import { formatAddress, formatUrl, parseAddress, type Endpoint, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { readSettings, unknownVariables, UsageError, type ConfigSources, type ReadSettings } from '@synod/service-kit';
+import { readTokenOptions, type TokenOptions } from './auth/token-options';
 import type { Founder } from './founding';
 import { isWildcard, listenersOf, type Listener } from './listeners';
 import { readRetention, type Retention } from './retention';
@@ -57,7 +58,7 @@ export function readConfig(sources: ConfigSources) {
     diskReserveBytes: values.diskReserveBytes,
     stateCheckSeconds: values.stateCheckSeconds,
     retention: retentionOf(read),
-    authToken: values.authToken,
+    authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
     shards: values.shards,
     foundingStorageNodes: values.foundingStorageNodes,
@@ -75,7 +76,6 @@ function withoutEffect({ values, sources }: Read): string[] {
   }
   const given = {
     snapshotCount: sources.snapshotCount !== undefined,
-    authToken: values.authToken !== 'simple',
     strictReconfigCheck: !values.strictReconfigCheck,
   };
   return Object.entries(given)
@@ -86,6 +86,14 @@ function withoutEffect({ values, sources }: Read): string[] {
 /** As etcd reads it: 0 is the usual, less is none. */
 function quotaOf(bytes: number): number {
   return bytes === 0 ? QUOTA_BYTES : bytes < 0 ? Infinity : bytes;
+}
+
+function tokensOf({ values, sources }: Read): TokenOptions {
+  try {
+    return readTokenOptions(values.authToken);
+  } catch (error) {
+    throw new UsageError(`${sources.authToken ?? '--auth-token'}: ${(error as Error).message}`);
+  }
 }
 
 function retentionOf({ values, sources }: Read): Retention | undefined {

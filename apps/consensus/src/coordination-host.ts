@@ -1,6 +1,10 @@
 import { invariant } from '@synod/invariant';
 import { DEFAULT_TIMES, type Group, type GroupOptions, type NodeId } from '@synod/replication';
 import type { Clock, Log, Probes, Random, Store, Timers } from '@synod/runtime';
+import { identityOf, type Caller } from './auth/caller';
+import { Gatekeeper, type Question } from './auth/gatekeeper';
+import { SimpleTokens } from './auth/simple-tokens';
+import type { TokenProvider } from './auth/token-provider';
 import { LeaderAccess, requestTimeoutUs } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
@@ -11,6 +15,9 @@ import { ReadGate } from './read-gate';
 import { AUDIT_PERIOD_US, ReplicaAudit, type Verdict } from './replica-audit';
 import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
 import { addsData, isRaised } from './state/alarm';
+import { checkAuthCommand, type AuthCommand } from './state/auth/auth-commands';
+import type { AuthSpace } from './state/auth/auth-space';
+import { MEMBER, NOBODY, type Authority } from './state/auth/authority';
 import { encodeCommand } from './state/command-codec';
 import { compactionPending } from './state/compaction';
 import { EtcdError } from './state/errors';
@@ -56,6 +63,8 @@ export interface CoordinationHostOptions {
     readonly probes: Probes;
   };
   readonly link: LeaderLink;
+  /** How clients prove who they are once users are checked; by what is in the log if absent. */
+  readonly tokens?: TokenProvider;
   /** etcd's by default. */
   readonly limits?: RequestLimits;
   /** How long a leader may be silent; what waits for a new one, or must outlive the search for it, goes by this. */
@@ -96,6 +105,7 @@ export class CoordinationHost {
   readonly watches: WatchHub;
   readonly group: Group<ApplyResult>;
   readonly desk: LeaderDesk;
+  readonly gatekeeper: Gatekeeper;
   readonly limits: RequestLimits;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
@@ -149,15 +159,17 @@ export class CoordinationHost {
       storage &&
       new SpaceWatch(ports, storage.gauge, storage.limits, {
         raised: () => this.alarms.find((alarm) => alarm.member === member && alarm.type === 'no-space'),
-        change: (action) => this.changeAlarm({ action, ...ownAlarm }).then(nothing, nothing),
+        change: (action) => this.changeAlarm({ action, ...ownAlarm }, 'service').then(nothing, nothing),
       });
     this.autoCompaction =
       retention &&
       new AutoCompaction(ports, retention, {
         revision: () => this.revision,
         leads: () => this.leads,
-        compact: (revision) => this.compact(revision, false).then(nothing, nothing),
+        compact: (revision) => this.compact(revision, false, 'service').then(nothing, nothing),
       });
+    const tokens = options.tokens ?? new SimpleTokens(ports);
+    this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, () => this.gate.pass());
   }
 
   /** The revision that this member has applied. */
@@ -179,26 +191,30 @@ export class CoordinationHost {
   }
 
   /** @param serializable read this member's state as it is, however old: needs no leader */
-  async range(request: RangeRequest, serializable = false): Promise<RangeResult> {
+  async range(request: RangeRequest, serializable = false, caller: Caller = 'client'): Promise<RangeResult> {
     checkOperation(request, 'client', this.limits);
     if (!serializable) await this.gate.pass();
+    if (this.gatekeeper.enabled) await this.demandOperation(request, caller);
     return granted(readRange(this.machine.keySpace, this.options.store, request));
   }
 
-  async put(request: PutRequest, identity: Identity): Promise<PutResult> {
-    checkOperation(request, identity, this.limits);
-    return resultOf('put', await this.propose(request));
+  async put(request: PutRequest, caller: Caller): Promise<PutResult> {
+    checkOperation(request, identityOf(caller), this.limits);
+    return resultOf('put', await this.propose(request, caller));
   }
 
-  async deleteRange(request: DeleteRangeRequest, identity: Identity): Promise<DeleteRangeResult> {
+  async deleteRange(request: DeleteRangeRequest, caller: Caller): Promise<DeleteRangeResult> {
+    const identity = identityOf(caller);
     checkOperation(request, identity, this.limits);
-    return resultOf('delete-range', await this.propose(sparing(request, identity)));
+    return resultOf('delete-range', await this.propose(sparing(request, identity), caller));
   }
 
-  async txn(request: TxnRequest, identity: Identity, serializable = false): Promise<TxnResult> {
+  async txn(request: TxnRequest, caller: Caller, serializable = false): Promise<TxnResult> {
+    const identity = identityOf(caller);
     checkOperation(request, identity, this.limits);
-    if (!isReadOnly(request)) return resultOf('txn', await this.propose(sparingTxn(request, identity)));
+    if (!isReadOnly(request)) return resultOf('txn', await this.propose(sparingTxn(request, identity), caller));
     if (!serializable) await this.gate.pass();
+    if (this.gatekeeper.enabled) await this.demandOperation(request, caller);
     return granted(readTxn(this.machine.keySpace, this.options.store, request));
   }
 
@@ -216,13 +232,14 @@ export class CoordinationHost {
   /** @returns the alarms that are raised now, or were cleared now */
   async changeAlarm(
     change: Omit<AlarmChange, 'kind'>,
+    caller: Caller = 'client',
   ): Promise<{ readonly revision: Revision; readonly alarms: readonly Alarm[] }> {
-    return resultOf('alarms', await this.propose({ kind: 'alarm', ...change }));
+    return resultOf('alarms', await this.propose({ kind: 'alarm', ...change }, caller));
   }
 
   /** @param physical wait until what the compaction removes is removed here */
-  async compact(revision: Revision, physical: boolean): Promise<Revision> {
-    const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }));
+  async compact(revision: Revision, physical: boolean, caller: Caller = 'client'): Promise<Revision> {
+    const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }, caller));
     if (physical) await this.whenApplied(() => !compactionPending(this.machine.keySpace, this.options.store));
     return result.revision;
   }
@@ -231,35 +248,82 @@ export class CoordinationHost {
   async grantLease(
     id: LeaseId,
     ttlSeconds: bigint,
-    identity: Identity,
+    caller: Caller = 'client',
   ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
-    if (identity === 'client') this.admit(0);
+    if (identityOf(caller) === 'client') this.admit(0);
     // Raised before it is proposed, so that members with other settings apply the same.
     const raised = ttlSeconds < this.leaseTtlMinSeconds ? this.leaseTtlMinSeconds : ttlSeconds;
     for (;;) {
       const chosen = id === 0n ? this.drawLeaseId() : id;
-      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised });
+      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised }, caller);
       if (id === 0n && result.kind === 'refused' && result.error === 'lease-exists') continue;
       return resultOf('lease-granted', result);
     }
   }
 
-  async revokeLease(id: LeaseId): Promise<Revision> {
-    return resultOf('lease-revoked', await this.propose({ kind: 'lease-revoke', id })).revision;
+  async revokeLease(id: LeaseId, caller: Caller = 'client'): Promise<Revision> {
+    return resultOf('lease-revoked', await this.propose({ kind: 'lease-revoke', id }, caller)).revision;
   }
 
   /** `revision` is from before the renewal; `ttlSeconds` is 0 if there is no such lease. */
-  keepLeaseAlive(lease: LeaseId): Promise<{ readonly revision: Revision; readonly ttlSeconds: bigint }> {
+  async keepLeaseAlive(
+    lease: LeaseId,
+    caller: Caller = 'client',
+  ): Promise<{ readonly revision: Revision; readonly ttlSeconds: bigint }> {
+    if (this.gatekeeper.enabled) {
+      // The lease and its keys may be known to the leader only, as yet.
+      await this.gate.pass();
+      await this.gatekeeper.demand(
+        caller,
+        (authorities, store, authority) =>
+          authorities.refuseNobody(store, authority) ?? authorities.refuseLease(store, authority, lease, 'write'),
+      );
+    }
     return this.access.ask({ kind: 'keep-alive', lease });
   }
 
-  leaseTimeToLive(lease: LeaseId): Promise<LeaseState> {
-    return this.access.ask({ kind: 'time-to-live', lease });
+  /** @param withKeys whether the keys are to be shown: then the caller must be allowed to see them */
+  async leaseTimeToLive(lease: LeaseId, withKeys = true, caller: Caller = 'client'): Promise<LeaseState> {
+    const state = await this.access.ask({ kind: 'time-to-live', lease });
+    await this.gatekeeper.demand(
+      caller,
+      (authorities, store, authority) =>
+        authorities.refuseNobody(store, authority) ??
+        (withKeys ? authorities.refuseKeys(store, authority, 'read', state.keys) : undefined),
+    );
+    return state;
   }
 
-  async listLeases(): Promise<LeaseId[]> {
+  /** Shown whole or not at all: that a lease holds no key says something too. */
+  async listLeases(caller: Caller = 'client'): Promise<LeaseId[]> {
     await this.gate.pass();
-    return [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
+    const list = (): LeaseId[] => [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
+    await this.gatekeeper.demand(caller, (authorities, store, authority) => {
+      if (authorities.refuseAdministration(store, authority) === undefined) return undefined;
+      const refusals = list().map((id) => authorities.refuseLease(store, authority, id, 'read'));
+      return authorities.refuseNobody(store, authority) ?? refusals.find((refusal) => refusal !== undefined);
+    });
+    return list();
+  }
+
+  /** Changes users or roles. @returns the store's revision, which that leaves as it is */
+  async administer(command: AuthCommand, caller: Caller): Promise<Revision> {
+    checkAuthCommand(command);
+    return resultOf('auth-changed', await this.propose(command, caller)).revision;
+  }
+
+  /**
+   * Users and roles, as they are after everything that was acknowledged before the call.
+   * @param question why the caller may not read them, if so
+   */
+  async directory<T>(
+    read: (space: AuthSpace, store: Store) => T,
+    caller: Caller,
+    question: Question = () => undefined,
+  ): Promise<T> {
+    await this.gate.pass();
+    await this.gatekeeper.demand(caller, question);
+    return read(this.machine.authSpace, this.options.store);
   }
 
   /**
@@ -301,8 +365,16 @@ export class CoordinationHost {
     this.watches.stop();
   }
 
-  private async propose(command: Command): Promise<ApplyResult> {
-    const encoded = encodeCommand(command);
+  private async propose(command: Command, caller: Caller): Promise<ApplyResult> {
+    const authority = this.gatekeeper.enabled ? await this.gatekeeper.authorityOf(caller) : NOBODY;
+    const result = await this.proposeAs(authority, command);
+    const unnamed = authority.kind === 'nobody' && result.kind === 'refused' && result.error === 'user-empty';
+    // Users are checked since a moment ago, which this member did not know. Nothing was done, and it needs nobody's leave.
+    return unnamed && caller === 'service' ? this.proposeAs(MEMBER, command) : result;
+  }
+
+  private async proposeAs(authority: Authority, command: Command): Promise<ApplyResult> {
+    const encoded = encodeCommand(command, authority);
     if (encoded.length > this.limits.requestBytesMax) throw new EtcdError('request-too-large');
     if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
     const { result } = await this.access.ask({ kind: 'propose', command: encoded });
@@ -319,6 +391,12 @@ export class CoordinationHost {
     if (isRaised(alarms, 'corrupt')) return;
     if (isRaised(alarms, 'no-space')) throw new EtcdError('no-space');
     this.space?.admit(bytes);
+  }
+
+  private demandOperation(request: RangeRequest | TxnRequest, caller: Caller): Promise<void> {
+    return this.gatekeeper.demand(caller, (authorities, store, authority) =>
+      authorities.refuseOperation(store, authority, request),
+    );
   }
 
   /** One round of the read gate: where the leader is now, this member's state must be. */
@@ -339,7 +417,9 @@ export class CoordinationHost {
     });
   }
 
-  private applied({ changes, leases, checks }: Applied): void {
+  private applied({ changes, leases, checks, tokens, authChanged }: Applied): void {
+    // First, so that no watch is shown what came after its user lost the right to see it.
+    this.gatekeeper.note(tokens, authChanged);
     this.watches.publish(changes);
     this.leases.note(leases);
     for (const check of checks) void this.reportCheck(check);
@@ -376,19 +456,25 @@ export class CoordinationHost {
   private async raiseCorrupt(verdict: Verdict): Promise<void> {
     const member = verdict === undefined ? 0n : this.options.memberNumber(verdict);
     if (this.alarms.some((alarm) => alarm.type === 'corrupt' && alarm.member === member)) return;
-    await this.changeAlarm({ action: 'raise', member, type: 'corrupt', automatic: true }).then(nothing, nothing);
+    const change = { action: 'raise', member, type: 'corrupt', automatic: true } as const;
+    await this.changeAlarm(change, 'service').then(nothing, nothing);
   }
 
   private async checkpoint(leases: readonly LeaseRemaining[]): Promise<boolean> {
-    const proposed = await this.group.propose(encodeCommand({ kind: 'lease-checkpoint', leases }));
+    const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-checkpoint', leases }));
     if (proposed.kind === 'applied') this.options.ports.probes.sometimes('lease-checkpointed');
     return proposed.kind === 'applied';
+  }
+
+  /** What a member does of itself: it asks for nobody's leave. */
+  private encodeOwn(command: Command): Buffer {
+    return encodeCommand(command, this.gatekeeper.enabled ? MEMBER : NOBODY);
   }
 
   private async expire(id: LeaseId): Promise<void> {
     // It would be refused over and over; the lease ends when the operator has dealt with the alarm.
     if (isRaised(this.alarms, 'corrupt')) return;
-    const proposed = await this.group.propose(encodeCommand({ kind: 'lease-revoke', id }));
+    const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-revoke', id }));
     if (proposed.kind === 'applied') {
       this.options.ports.probes.sometimes('lease-expired');
       this.options.ports.log.debug('a lease expired', { lease: id });
@@ -404,7 +490,7 @@ export class CoordinationHost {
         this.compacting = false;
         return;
       }
-      const step = encodeCommand({ kind: 'compact-step', events: COMPACT_STEP_EVENTS });
+      const step = this.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS });
       void this.group.propose(step).then(() => {
         this.compacting = false;
         if (this.leads) this.compactLater(COMPACT_PAUSE_US);

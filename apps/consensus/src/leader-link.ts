@@ -3,6 +3,7 @@ import type { NodeId } from '@synod/replication';
 import { SynodError, type Clock, type Log, type Random, type Timers, type Transport } from '@synod/runtime';
 import type { LeaderDesk } from './leader-desk';
 import { forwardProtocol, type LeaderRequest, type LeaderResponse } from './leader-requests';
+import { decodeCommand } from './state/command-codec';
 
 /** Requests of other members that this one works on at once. */
 const FORWARDED_INFLIGHT_MAX = 16_384;
@@ -83,7 +84,7 @@ export class LeaderLinks implements LeaderLink {
 
   /** Serves the desk of this member to the others. */
   serve(desk: LeaderDesk): void {
-    serveRequests(this.ports.transport, this.protocol, (request) => desk.answer(request), {
+    serveRequests(this.ports.transport, this.protocol, async (request) => desk.answer(readable(request)), {
       inflightMax: FORWARDED_INFLIGHT_MAX,
       failed: (error) => this.ports.log.error('a forwarded request failed', { error: String(error) }),
     });
@@ -92,4 +93,13 @@ export class LeaderLinks implements LeaderLink {
   close(): void {
     for (const { stream } of this.lines.values()) stream.close();
   }
+}
+
+/**
+ * What is no command must not get into the log: every replica would have to stop at it.
+ * @throws {SynodError} `corrupt`
+ */
+function readable(request: LeaderRequest): LeaderRequest {
+  if (request.kind === 'propose') decodeCommand(request.command);
+  return request;
 }

@@ -28,7 +28,7 @@ export class LocalCoordination implements Coordination {
     key: Buffer,
     rangeEnd: Buffer = POINT,
   ): Promise<{ revision: bigint; entries: readonly CoordinationEntry[] }> {
-    return read(this.host.range(rangeRequest(key, rangeEnd)));
+    return read(this.host.range(rangeRequest(key, rangeEnd), false, 'service'));
   }
 
   async transaction(request: {
@@ -56,11 +56,11 @@ export class LocalCoordination implements Coordination {
   }
 
   async keepLeaseAlive(lease: bigint): Promise<number> {
-    return Number((await read(this.host.keepLeaseAlive(lease))).ttlSeconds);
+    return Number((await read(this.host.keepLeaseAlive(lease, 'service'))).ttlSeconds);
   }
 
   async revokeLease(lease: bigint): Promise<void> {
-    await write(this.host.revokeLease(lease));
+    await write(this.host.revokeLease(lease, 'service'));
   }
 
   watch(range: { key: Buffer; rangeEnd?: Buffer; startRevision: bigint }, handler: WatchHandler): () => void {

@@ -4,6 +4,7 @@ import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
 import { openStore } from '@synod/storage-engine';
+import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
 import { DATA_FOLDER } from './data-format';
@@ -75,6 +76,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     limits: config.limits,
     ports,
     store,
+    ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),
     peerTransport: grpcTransport({ ...transport, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,

@@ -33,7 +33,10 @@ class Bench extends ClusterBench {
   static async led(auditPeriodUs = AUDIT_PERIOD_US): Promise<Bench> {
     const gauges = new Map(NAMES.map((name) => [name, new Gauge()]));
     const limits = { quotaBytes: MIB, reserveBytes: 4 * MIB };
-    const bench = new Bench(NAMES, (name) => ({ storage: { gauge: gauges.get(name)!, limits }, auditPeriodUs }));
+    const bench = new Bench(NAMES, undefined, (name) => ({
+      storage: { gauge: gauges.get(name)!, limits },
+      auditPeriodUs,
+    }));
     bench.gauges = gauges;
     await bench.lead('n1');
     await bench.time.advance(SECOND);
@@ -280,7 +283,7 @@ describe('automatic compaction', () => {
   const compacted = (bench: ClusterBench): bigint => new KeySpace(PREFIX).meta(bench.member('n1').store).compacted;
 
   it('keeps the last revisions', async () => {
-    const bench = new ClusterBench(NAMES, () => ({ retention: { mode: 'revision', revisions: 10 } }));
+    const bench = new ClusterBench(NAMES, undefined, () => ({ retention: { mode: 'revision', revisions: 10 } }));
     await bench.lead('n1');
     for (let index = 0; index < 30; index++) await bench.time.until(bench.host.put(put('a', '1'), 'client'));
     await bench.time.advance(290 * SECOND);
@@ -290,7 +293,9 @@ describe('automatic compaction', () => {
   });
 
   it('keeps the last while, also under a new leader', async () => {
-    const bench = new ClusterBench(NAMES, () => ({ retention: { mode: 'periodic', periodUs: 600 * SECOND } }));
+    const bench = new ClusterBench(NAMES, undefined, () => ({
+      retention: { mode: 'periodic', periodUs: 600 * SECOND },
+    }));
     await bench.lead('n1');
     for (let minute = 0; minute < 21; minute++) {
       await bench.time.until(bench.host.put(put('a', String(minute)), 'client'));

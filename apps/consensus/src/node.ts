@@ -25,6 +25,7 @@ import {
   type Timers,
   type Transport,
 } from '@synod/runtime';
+import type { TokenProvider } from './auth/token-provider';
 import { CoordinationHost, type MaintenanceOptions } from './coordination-host';
 import { STORE_PREFIX } from './data-format';
 import { FoundingRound, type Founder } from './founding';
@@ -68,6 +69,8 @@ export interface ConsensusNodeOptions {
     readonly probes: Probes;
   };
   readonly store: Store;
+  /** How clients prove who they are once users are checked; by tokens in the log if absent. */
+  readonly tokens?: TokenProvider;
   /** Between the members. */
   readonly peerTransport: Transport;
   /** Where clients come in; in simulation the same as `peerTransport`. */
@@ -148,6 +151,7 @@ export class ConsensusNode {
       link: links,
       memberNumber: (member) => memberNumber(founding.clusterId, member),
       ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
+      ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>

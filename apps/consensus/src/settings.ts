@@ -71,7 +71,7 @@ const authToken = z
   .string({ error: 'simple, or jwt with its options, is wanted' })
   .regex(/^(simple|jwt(,[a-z-]+=[^,=]+)+)$/, 'simple, or jwt,sign-method=METHOD,pub-key=FILE,… is wanted')
   .default('simple')
-  .describe('kind of the tokens of users');
+  .describe('tokens of users: simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m');
 
 /** etcd knows more levels; what is beyond an error is an error here. */
 const logLevel = z

@@ -1,6 +1,6 @@
+import type { Caller } from './auth/caller';
 import type { CoordinationHost } from './coordination-host';
 import { putRequest, rangeRequest, type KeyValue, type LeaseId, type Revision } from './state/requests';
-import type { Identity } from './state/request-check';
 import { prefixRangeEnd, spanOf, type Span } from './state/span';
 
 const POINT = Buffer.alloc(0);
@@ -33,7 +33,8 @@ export class Succession {
     private readonly host: CoordinationHost,
     /** With its closing slash. */
     private readonly prefix: Buffer,
-    private readonly identity: Identity,
+    /** With whose rights. */
+    private readonly caller: Caller,
   ) {}
 
   /** Takes a place for a lease, or finds the one it has. */
@@ -46,7 +47,7 @@ export class Succession {
         success: [putRequest(key, value, { lease })],
         failure: [rangeRequest(key, POINT)],
       },
-      this.identity,
+      this.caller,
     );
     const response = result.responses[0];
     const present = response?.kind === 'range' ? response.entries[0] : undefined;
@@ -72,14 +73,14 @@ export class Succession {
       await this.requireOwn(place);
     }
     // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
-    const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease);
+    const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
     if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
     return this.requireOwn(place);
   }
 
   /** @returns the revision at which the place was still there */
   private async requireOwn(place: Place): Promise<Revision> {
-    const own = await this.host.range(rangeRequest(place.key, POINT));
+    const own = await this.host.range(rangeRequest(place.key, POINT), false, this.caller);
     if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
     return own.revision;
   }
@@ -88,6 +89,8 @@ export class Succession {
   async owner(): Promise<{ readonly entry: KeyValue | undefined; readonly revision: Revision }> {
     const result = await this.host.range(
       rangeRequest(this.prefix, prefixRangeEnd(this.prefix), { sortTarget: 'create', sortOrder: 'ascend', limit: 1n }),
+      false,
+      this.caller,
     );
     return { entry: result.entries[0], revision: result.revision };
   }
@@ -143,6 +146,8 @@ export class Succession {
         limit: 1n,
         maxCreateRevision: place.createRevision - 1n,
       }),
+      false,
+      this.caller,
     );
     return { entry: result.entries[0], revision: result.revision };
   }

@@ -52,6 +52,8 @@ const PROGRESS_JITTER_US = 60_000_000;
 
 interface Open {
   readonly watch: Watch;
+  readonly key: Buffer;
+  readonly rangeEnd: Buffer;
   readonly progressNotify: boolean;
   /** Something was delivered since the last periodic progress: the client knows how far the store is. */
   informed: boolean;
@@ -93,6 +95,19 @@ export class WatchStream {
     await this.draining;
   }
 
+  /** Answers a request for a watch that is not made. */
+  refuse(cancelReason: string): void {
+    this.send({ watchId: NO_WATCH, revision: this.hub.revision, created: true, canceled: true, cancelReason });
+  }
+
+  /** Ends the watches of ranges for which there is a reason to. */
+  cancelWhere(reasonFor: (key: Buffer, rangeEnd: Buffer) => string | undefined): void {
+    for (const [watchId, { key, rangeEnd }] of [...this.watches]) {
+      const reason = reasonFor(key, rangeEnd);
+      if (reason !== undefined) this.cancel(watchId, reason);
+    }
+  }
+
   /** Ends every watch, saying why, and answers nothing more. */
   cancelAll(reason: string): void {
     for (const watchId of [...this.watches.keys()]) this.cancel(watchId, reason);
@@ -109,17 +124,15 @@ export class WatchStream {
   private create(request: WatchStreamRequest & { readonly kind: 'create' }): void {
     const { revision } = this.hub;
     const watchId = request.watchId === 0n ? this.freeId() : request.watchId;
-    const span = watchedSpan(request.key, request.rangeEnd);
+    const key = watchedKey(request);
+    const { rangeEnd } = request;
+    const span = watchedSpan(key, rangeEnd);
     const refusal = this.watches.has(watchId)
       ? 'mvcc: duplicate watch ID provided on the WatchStream'
       : span === undefined
         ? 'mvcc: watcher range is empty'
         : undefined;
-    if (refusal !== undefined || span === undefined) {
-      const cancelReason = refusal ?? '';
-      this.send({ watchId: NO_WATCH, revision, created: true, canceled: true, cancelReason });
-      return;
-    }
+    if (refusal !== undefined || span === undefined) return this.refuse(refusal ?? '');
     this.send({ watchId, revision, created: true });
     const watch = this.hub.watch(
       { ...request, span },
@@ -129,7 +142,7 @@ export class WatchStream {
         caughtUp: () => this.answerProgress(),
       },
     );
-    this.watches.set(watchId, { watch, progressNotify: request.progressNotify, informed: true });
+    this.watches.set(watchId, { watch, key, rangeEnd, progressNotify: request.progressNotify, informed: true });
     if (request.progressNotify) this.notifyProgressLater();
   }
 
@@ -204,9 +217,14 @@ export class WatchStream {
   }
 }
 
+/** Where a watch begins: without a key, at the first one there can be. */
+export function watchedKey({ key }: WatchStreamRequest & { readonly kind: 'create' }): Buffer {
+  return key.length === 0 ? Buffer.from([0]) : key;
+}
+
 /** @returns undefined if the range can hold no key */
 function watchedSpan(key: Buffer, rangeEnd: Buffer): Span | undefined {
-  const span = spanOf(key.length === 0 ? Buffer.from([0]) : key, rangeEnd);
+  const span = spanOf(key, rangeEnd);
   return span.end !== undefined && Buffer.compare(span.start, span.end) >= 0 ? undefined : span;
 }
 

@@ -1,5 +1,5 @@
 import { SynodClient } from '@synod/client';
-import { EtcdCoordination, Registration, type NodeRegistration } from '@synod/coordination';
+import { EtcdCoordination, Registration, type EtcdCredentials, type NodeRegistration } from '@synod/coordination';
 import type { GrpcChannels } from '@synod/rpc';
 import { SynodError, type Clock, type Log, type Random, type Timers, type Transport } from '@synod/runtime';
 import type { SnapshotStore } from './input-plan';
@@ -26,8 +26,9 @@ export class ClusterMembership {
   constructor(
     private readonly ports: ClusterPorts,
     consensus: readonly string[],
+    credentials?: EtcdCredentials,
   ) {
-    this.coordination = new EtcdCoordination(ports, { endpoints: consensus, identity: 'service' });
+    this.coordination = new EtcdCoordination(ports, { endpoints: consensus, identity: 'service', credentials });
     this.client = new SynodClient(this.coordination, () => consensus, ports);
     const { kv, timestamps } = this.client;
     this.store = { openSnapshot: () => timestamps.next(), rows: (range) => kv.rows(range) };

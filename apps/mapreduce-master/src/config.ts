@@ -1,4 +1,5 @@
 import { formatAddress, parseAddress } from '@synod/rpc';
+import { credentialsSetting } from '@synod/coordination';
 import {
   addressesSetting,
   assertListenable,
@@ -15,6 +16,7 @@ const SETTINGS = {
   consensus: addressesSetting(
     'members of the coordination service; without it, file jobs for workers that name this master',
   ).optional(),
+  consensusCredentials: credentialsSetting(),
   ...consensusTlsSettings(),
   sessionTimeoutMs: countSetting('a worker that is not heard for so long is given up', {
     min: 1_000,

@@ -33,7 +33,9 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const notes = path.join(data.folder, 'staging');
   await OutputFolder.sweep(notes);
 
-  const cluster = config.consensus && new ClusterMembership({ ...ports, transport, channels }, config.consensus);
+  const cluster =
+    config.consensus &&
+    new ClusterMembership({ ...ports, transport, channels }, config.consensus, config.consensusCredentials);
   const node = new MasterNode({
     ...ports,
     store: cluster?.store ?? noStore,

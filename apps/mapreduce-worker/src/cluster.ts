@@ -2,6 +2,7 @@ import {
   clusterCodec,
   clusterKey,
   EtcdCoordination,
+  type EtcdCredentials,
   NodeDirectory,
   RangeMirror,
   Registration,
@@ -30,8 +31,9 @@ export class ClusterMembership {
   private readonly cluster: RangeMirror;
   private registration: Registration | undefined;
 
-  constructor(ports: ClusterPorts, consensus: readonly string[]) {
-    this.ports = { ...ports, coordination: new EtcdCoordination(ports, { endpoints: consensus, identity: 'service' }) };
+  constructor(ports: ClusterPorts, consensus: readonly string[], credentials?: EtcdCredentials) {
+    const options = { endpoints: consensus, identity: 'service', credentials } as const;
+    this.ports = { ...ports, coordination: new EtcdCoordination(ports, options) };
     this.nodes = new NodeDirectory(this.ports, 'mapreduce-master');
     this.cluster = new RangeMirror(this.ports, { key: clusterKey() });
     this.directory = {

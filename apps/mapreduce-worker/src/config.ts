@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { formatAddress, parseAddress } from '@synod/rpc';
+import { credentialsSetting } from '@synod/coordination';
 import {
   addressesSetting,
   assertListenable,
@@ -15,6 +16,7 @@ import {
 const SETTINGS = {
   ...commonSettings('127.0.0.1:2900'),
   consensus: addressesSetting('members of the coordination service').optional(),
+  consensusCredentials: credentialsSetting(),
   ...consensusTlsSettings(),
   masters: addressesSetting('masters to work for; those that are registered with the cluster if absent').optional(),
   slots: countSetting('tasks at once, each in a process of its own', {

@@ -1,3 +1,4 @@
+import { readCredentials } from '@synod/coordination';
 import { GrpcChannels } from '@synod/rpc';
 import { Executor } from './executor/executor';
 import { grpcShuffle } from './executor/grpc-shuffle';
@@ -17,7 +18,8 @@ function main(): void {
   // The terminal's Ctrl-C is for the daemon, which ends its executors.
   process.on('SIGINT', () => undefined);
   const report = (said: ExecutorReport): void => void process.send?.(said);
-  const store = new StoreSnapshot(endpoints);
+  const credentialsFile = process.argv[4] ?? '';
+  const store = new StoreSnapshot(endpoints, credentialsFile === '' ? undefined : readCredentials(credentialsFile));
   const executor = new Executor({
     report,
     shuffle: grpcShuffle(new GrpcChannels()),

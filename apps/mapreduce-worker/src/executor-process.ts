@@ -6,6 +6,8 @@ export interface ExecutorOptions {
   readonly entry: string;
   /** Members of the coordination service, for attempts that read the store. */
   readonly consensus: readonly string[];
+  /** As whom they read it, where users are checked. */
+  readonly credentialsFile?: string | undefined;
   readonly heapMb: number;
 }
 
@@ -25,15 +27,19 @@ export class ExecutorProcess {
    * @param exited called once, with a line that says how the process ended
    */
   constructor(options: ExecutorOptions, report: (report: ExecutorReport) => void, exited: (how: string) => void) {
-    this.child = fork(options.entry, [String(process.pid), options.consensus.join(',')], {
-      // Buffers must survive the channel; only control messages take it.
-      serialization: 'advanced',
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // User code sees none of the daemon's environment.
-      env: { PATH: process.env['PATH'] },
-      execArgv: [`--max-old-space-size=${options.heapMb}`, '--enable-source-maps'],
-    });
+    this.child = fork(
+      options.entry,
+      [String(process.pid), options.consensus.join(','), options.credentialsFile ?? ''],
+      {
+        // Buffers must survive the channel; only control messages take it.
+        serialization: 'advanced',
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        // User code sees none of the daemon's environment.
+        env: { PATH: process.env['PATH'] },
+        execArgv: [`--max-old-space-size=${options.heapMb}`, '--enable-source-maps'],
+      },
+    );
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream
         ?.setEncoding('utf8')

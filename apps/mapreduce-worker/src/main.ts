@@ -56,13 +56,17 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const pool = new ExecutorPool(ports, {
     entry,
     consensus,
+    credentialsFile: config.consensusCredentials?.file,
     heapMb,
     slots,
     noProgressMs,
     attemptsPerExecutor: ATTEMPTS_PER_EXECUTOR,
   });
   const bundles = new BundleCache(bundleFolder, channels);
-  const cluster = consensus.length === 0 ? undefined : new ClusterMembership({ ...ports, channels }, consensus);
+  const cluster =
+    consensus.length === 0
+      ? undefined
+      : new ClusterMembership({ ...ports, channels }, consensus, config.consensusCredentials);
   const named: MasterDirectory = { masters: () => masters ?? [], onChange: () => () => undefined };
   const node = new WorkerNode(
     { ...ports, transport, pool, outputs, bundles, scratch },

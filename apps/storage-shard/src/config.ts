@@ -1,3 +1,4 @@
+import { credentialsSetting } from '@synod/coordination';
 import {
   addressesSetting,
   addressSetting,
@@ -12,6 +13,7 @@ import {
 const settings = {
   ...commonSettings('127.0.0.1:2500'),
   consensus: addressesSetting('members of the coordination service, host:port,…'),
+  consensusCredentials: credentialsSetting(),
   ...consensusTlsSettings(),
   peerListen: addressSetting('where the other storage nodes are served').default('127.0.0.1:2600'),
   peerAdvertise: addressSetting('what the other storage nodes dial; --peer-listen if absent').optional(),

@@ -41,7 +41,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const transport = { log, fault: end, observer: metrics.rpc };
   const coordination = new EtcdCoordination(
     { ...ports, channels },
-    { endpoints: config.consensus, identity: 'service' },
+    { endpoints: config.consensus, identity: 'service', credentials: config.consensusCredentials },
   );
   const store = await openStore({ folder: path.join(data.folder, 'store') });
   const { incarnation, clusterId } = data.version;

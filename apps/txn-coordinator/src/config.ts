@@ -1,3 +1,4 @@
+import { credentialsSetting } from '@synod/coordination';
 import {
   addressesSetting,
   assertListenable,
@@ -13,6 +14,7 @@ import { COORDINATOR_DEFAULTS } from './options';
 const settings = {
   ...commonSettings('127.0.0.1:2700'),
   consensus: addressesSetting('members of the coordination service, host:port,…'),
+  consensusCredentials: credentialsSetting(),
   ...consensusTlsSettings(),
   inflightMax: countSetting('requests being handled at once, before RESOURCE_EXHAUSTED', {
     min: 1,

@@ -28,7 +28,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const clocks = { clock: systemClock, timers: systemTimers, random: systemRandom };
   const coordination = new EtcdCoordination(
     { ...clocks, channels },
-    { endpoints: config.consensus, identity: 'service' },
+    { endpoints: config.consensus, identity: 'service', credentials: config.consensusCredentials },
   );
   const transport = grpcTransport({ channels, server, log, fault: end, observer: metrics.rpc });
   const node = new CoordinatorNode({

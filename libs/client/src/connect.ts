@@ -1,4 +1,4 @@
-import { clusterKey, consensusTls, EtcdCoordination } from '@synod/coordination';
+import { clusterKey, consensusTls, EtcdCoordination, type EtcdCredentials } from '@synod/coordination';
 import { GrpcChannels, grpcTransport, TlsMaterial, type TlsFiles } from '@synod/rpc';
 import { silentLog, SynodError, systemClock, systemRandom, systemTimers, type Log } from '@synod/runtime';
 import { SynodClient } from './synod-client';
@@ -6,6 +6,8 @@ import { SynodClient } from './synod-client';
 export interface ConnectOptions {
   /** `host:port` of consensus members, at least one; everything else is discovered through them. */
   readonly endpoints: readonly string[];
+  /** As whom, where the consensus service checks its users. */
+  readonly credentials?: EtcdCredentials | undefined;
   /** How long the members are given to answer for the first time; 8 s by default, about two elections. */
   readonly timeoutMs?: number;
   /** Whom to trust as a consensus member, and what to prove oneself with there; without it they are called in the clear. */
@@ -22,6 +24,7 @@ const TIMEOUT_MS = 8_000;
  */
 export async function connect({
   endpoints,
+  credentials,
   timeoutMs = TIMEOUT_MS,
   tls,
   log = silentLog,
@@ -30,7 +33,7 @@ export async function connect({
   const material = tls && new TlsMaterial(tls, log);
   const channels = new GrpcChannels({}, consensusTls(material));
   const clocks = { clock: systemClock, timers: systemTimers, random: systemRandom };
-  const coordination = new EtcdCoordination({ ...clocks, channels }, { endpoints, identity: 'client' });
+  const coordination = new EtcdCoordination({ ...clocks, channels }, { endpoints, identity: 'client', credentials });
   const transport = grpcTransport({ channels, log, fault: crash });
   const release = (): void => {
     coordination.close();

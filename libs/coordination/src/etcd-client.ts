@@ -2,6 +2,7 @@ import { serviceDefinition, type etcdserverpb, type MessageShape, type MethodDef
 import { statusOf, type GrpcChannels } from '@synod/rpc';
 import { SynodError, type Clock, type Random, type Timers } from '@synod/runtime';
 import { entryFromWire, rangeEndToWire, toCompare, toOperation } from './etcd-messages';
+import { EtcdSession, type EtcdCredentials } from './etcd-session';
 import { EtcdWatch } from './etcd-watch';
 import type { Compare, Coordination, CoordinationEntry, Operation, TransactionResult, WatchHandler } from './port';
 
@@ -17,6 +18,8 @@ export interface EtcdOptions {
   readonly endpoints: readonly string[];
   /** Who asks: writes under the reserved prefix are for services. */
   readonly identity: 'service' | 'client';
+  /** As whom, where users are checked. */
+  readonly credentials?: EtcdCredentials | undefined;
 }
 
 /** A call is given up after this, whatever was tried. */
@@ -39,7 +42,7 @@ type Repeat = 'once' | 'repeatable';
  */
 export class EtcdCoordination implements Coordination {
   private current: number;
-  private readonly metadata: Readonly<Record<string, string>>;
+  private readonly session: EtcdSession;
   private readonly watches = new Set<EtcdWatch>();
 
   constructor(
@@ -48,7 +51,7 @@ export class EtcdCoordination implements Coordination {
   ) {
     this.current = ports.random.below(options.endpoints.length);
     const identity: Record<string, string> = options.identity === 'service' ? { 'synod-identity': 'service' } : {};
-    this.metadata = { hasleader: 'true', ...identity };
+    this.session = new EtcdSession(ports.channels, { hasleader: 'true', ...identity }, options.credentials);
   }
 
   async range(key: Buffer, rangeEnd?: Buffer): Promise<{ revision: bigint; entries: readonly CoordinationEntry[] }> {
@@ -85,7 +88,7 @@ export class EtcdCoordination implements Coordination {
   }
 
   watch(range: { key: Buffer; rangeEnd?: Buffer; startRevision: bigint }, handler: WatchHandler): () => void {
-    const watch = new EtcdWatch(this.ports, this.options.endpoints, this.metadata, range, handler);
+    const watch = new EtcdWatch(this.ports, this.options.endpoints, this.session, range, handler);
     this.watches.add(watch);
     watch.dial();
     return () => {
@@ -107,7 +110,11 @@ export class EtcdCoordination implements Coordination {
   ): Promise<Response['output']> {
     const idempotent = repeat === 'repeatable';
     return this.attempts(repeat, (address, deadlineMs) =>
-      this.ports.channels.callUnary(address, method, request, { deadlineMs, idempotent, metadata: this.metadata }),
+      this.ports.channels.callUnary(address, method, request, {
+        deadlineMs,
+        idempotent,
+        metadata: this.session.metadata,
+      }),
     );
   }
 
@@ -122,7 +129,7 @@ export class EtcdCoordination implements Coordination {
       const attemptMs = repeat === 'repeatable' ? Math.min(READ_ATTEMPT_MS, leftMs) : leftMs;
       const pauseUs = PAUSE_MIN_US + random.below(PAUSE_SPREAD_US);
       try {
-        return await ask(endpoints[asked] ?? '', attemptMs);
+        return await this.admitted(endpoints[asked] ?? '', attemptMs, ask);
       } catch (error) {
         const failure = asFailure(error, repeat);
         if (failure.kind !== 'unavailable' || clock.monotonicUs() + pauseUs >= deadlineUs) throw failure;
@@ -130,6 +137,21 @@ export class EtcdCoordination implements Coordination {
       }
       await new Promise<void>((resolve) => timers.after(pauseUs, resolve));
     }
+  }
+
+  /** Asks one member; once more, with a new token, if it wants to know who is asking. */
+  private async admitted<T>(
+    address: string,
+    deadlineMs: number,
+    ask: (address: string, deadlineMs: number) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await ask(address, deadlineMs);
+    } catch (error) {
+      if (!this.session.mayRenewAfter(error)) throw error;
+    }
+    await this.session.renew(address, READ_ATTEMPT_MS);
+    return ask(address, deadlineMs);
   }
 
   /** One renewal on a stream of its own: the API has no other form for it, and renewals are rare. */
@@ -155,7 +177,7 @@ export class EtcdCoordination implements Coordination {
             reject(error ?? new SynodError('unavailable', `${address} ended the renewal of a lease`));
           },
         },
-        { idempotent: true, metadata: this.metadata },
+        { idempotent: true, metadata: this.session.metadata },
       );
       stream.send({ ID: lease.toString() });
     });

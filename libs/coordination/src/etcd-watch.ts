@@ -2,10 +2,13 @@ import { serviceDefinition, type etcdserverpb } from '@synod/contracts';
 import type { ClientStream, GrpcChannels } from '@synod/rpc';
 import type { Cancel, Random, Timers } from '@synod/runtime';
 import { byRevision, rangeEndToWire } from './etcd-messages';
+import type { EtcdSession } from './etcd-session';
 import type { WatchHandler } from './port';
 
 const REDIAL_MIN_US = 50_000;
 const REDIAL_SPREAD_US = 200_000;
+/** For a member to answer who we are. */
+const RENEW_MS = 2_500;
 
 const WATCH = serviceDefinition('etcdserverpb.Watch');
 
@@ -23,7 +26,7 @@ export class EtcdWatch {
   constructor(
     private readonly ports: { readonly channels: GrpcChannels; readonly timers: Timers; readonly random: Random },
     private readonly endpoints: readonly string[],
-    private readonly metadata: Readonly<Record<string, string>>,
+    private readonly session: EtcdSession,
     private readonly range: { readonly key: Buffer; readonly rangeEnd?: Buffer; readonly startRevision: bigint },
     private readonly handler: WatchHandler,
   ) {
@@ -33,9 +36,8 @@ export class EtcdWatch {
 
   dial(): void {
     if (this.ended) return;
-    const address = this.endpoints[this.member % this.endpoints.length] ?? '';
     const stream = this.ports.channels.openStream(
-      address,
+      this.address,
       WATCH.Watch,
       {
         receive: (response) => {
@@ -45,12 +47,16 @@ export class EtcdWatch {
           if (this.stream === stream) this.redial();
         },
       },
-      { idempotent: true, metadata: this.metadata },
+      { idempotent: true, metadata: this.session.metadata },
     );
     this.stream = stream;
     const { key, rangeEnd } = this.range;
     const startRevision = this.nextRevision.toString();
     stream.send({ createRequest: { key, ...rangeEndToWire(rangeEnd), startRevision, progressNotify: true } });
+  }
+
+  private get address(): string {
+    return this.endpoints[this.member % this.endpoints.length] ?? '';
   }
 
   cancel(): void {
@@ -60,7 +66,7 @@ export class EtcdWatch {
   }
 
   private receive(response: etcdserverpb.WatchResponse__Output): void {
-    if (response.canceled) return this.cancelled(BigInt(response.compactRevision));
+    if (response.canceled) return this.cancelled(response);
     for (const [revision, events] of byRevision(response.events)) {
       if (this.ended) return;
       // A member that lags, or repeats itself after a failover, shows what was seen before.
@@ -74,11 +80,21 @@ export class EtcdWatch {
     if (informs && told >= this.nextRevision) this.nextRevision = told + 1n;
   }
 
-  private cancelled(compactRevision: bigint): void {
+  private cancelled({ compactRevision: compacted, cancelReason }: etcdserverpb.WatchResponse__Output): void {
     this.stream?.close();
-    if (compactRevision === 0n) return this.redial();
+    const compactRevision = BigInt(compacted);
+    if (compactRevision === 0n) return this.session.mayRenewOver(cancelReason) ? void this.identify() : this.redial();
     this.cancel();
     this.handler.compacted(compactRevision);
+  }
+
+  /** Goes on with a new token, at the member that wanted one; with the old one at another if it cannot be had. */
+  private async identify(): Promise<void> {
+    this.stream = undefined;
+    const renewed = this.session.renew(this.address, RENEW_MS);
+    // Whether it was or not, the next member will say.
+    await renewed.catch(() => undefined);
+    this.redial();
   }
 
   private redial(): void {

@@ -47,6 +47,8 @@ export {
 
 // Over the etcd v3 API: ours, or an etcd cluster's.
 export { EtcdCoordination, type EtcdOptions, type EtcdPorts } from './etcd-client';
+export type { EtcdCredentials } from './etcd-session';
+export { credentialsSetting, readCredentials } from './etcd-credentials';
 export { consensusTls } from './consensus-tls';
 // Over the Transport port, for simulation.
 export { StreamCoordination } from './stream-client';

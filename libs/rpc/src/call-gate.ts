@@ -118,9 +118,9 @@ export class CallGate {
           over();
           resolve(value);
         },
-        (error: unknown) => {
+        (error: Error) => {
           over();
-          reject(error as Error);
+          reject(error);
         },
       );
     });

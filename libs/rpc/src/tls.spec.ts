@@ -88,6 +88,16 @@ describe('a server with an authority', () => {
     await expect(call(address, undefined)).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
+  it('may have several in one file, as while one takes the place of the other', async () => {
+    const both = path.join(folder, 'both.pem');
+    writeFileSync(both, stranger.pem + authority.pem);
+    const address = await serve(material(server, both));
+    const foreign = await stranger.issue(folder, 'foreign-client');
+    for (const each of [client, foreign]) {
+      expect(await call(address, material(each, ca))).toEqual({ status: 'SERVING' });
+    }
+  });
+
   it('is not troubled by what is no TLS', async () => {
     const address = await serve(material(server, ca));
     const { hostname, port } = new URL(`tcp://${address}`);

@@ -69,8 +69,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks:
       'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
     file: 'apps/consensus/src/coordination-host.ts',
-    find: 'async range(request: RangeRequest, serializable = false): Promise<RangeResult> {',
-    replace: 'async range(request: RangeRequest, serializable = true): Promise<RangeResult> {',
+    find: "checkOperation(request, 'client');\n    if (!serializable) await this.gate.pass();",
+    replace: "checkOperation(request, 'client');",
     killedBy: HISTORIES,
     seed: 2,
   },

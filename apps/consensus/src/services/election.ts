@@ -3,9 +3,10 @@ import { StatusError, status, type CallContext, type ServiceHandlers } from '@sy
 import { deleteRangeRequest, putRequest, rangeRequest, type OperationRequest } from '../state/requests';
 import type { TxnResult } from '../state/results';
 import { PlaceLost, Succession } from '../succession';
+import { callerOf } from './caller-of';
 import { encodeEntry } from './encode';
 import { leave, sessionLease } from './lock';
-import { identityOf, type ServedMember } from './member';
+import type { ServedMember } from './member';
 
 type LeaderKey = MessageTypes['v3electionpb.LeaderKey']['output'];
 type LeaderResponse = MessageTypes['v3electionpb.LeaderResponse']['input'];
@@ -16,11 +17,11 @@ const POINT = Buffer.alloc(0);
 export function electionService(member: ServedMember): ServiceHandlers<'v3electionpb.Election'> {
   const { header, host } = member;
   const candidates = (name: Buffer, context: CallContext): Succession =>
-    new Succession(host, Buffer.concat([name, Buffer.from('/')]), identityOf(context));
+    new Succession(host, Buffer.concat([name, Buffer.from('/')]), callerOf(context));
   return {
     Campaign: ({ name, lease, value }, context) =>
       member.answer(context, async () => {
-        const leaseId = await sessionLease(member, BigInt(lease), identityOf(context));
+        const leaseId = await sessionLease(member, BigInt(lease), callerOf(context));
         const queue = candidates(name, context);
         const place = await queue.enlist(leaseId, value);
         const leader = { name, key: place.key, rev: place.createRevision.toString(), lease: leaseId.toString() };
@@ -99,7 +100,7 @@ function attempt(
       success: operations,
       failure: [rangeRequest(key, POINT)],
     },
-    identityOf(context),
+    callerOf(context),
   );
 }
 

@@ -1,5 +1,6 @@
-import type { GrpcServer } from '@synod/rpc';
+import type { GrpcServer, ServiceHandlers } from '@synod/rpc';
 import type { ConsensusNode } from '../node';
+import { guarded, type ServedService } from './access-rules';
 import { authService } from './auth';
 import { clusterService } from './cluster';
 import { electionService } from './election';
@@ -17,13 +18,16 @@ const WAITING = { deadlineMsMax: Infinity };
 /** Serves everything that clients of the coordination service may call, but the timestamp stream, which the node serves itself. */
 export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   const member = new ServedMember(node);
-  server.addService('etcdserverpb.KV', kvService(member));
-  server.addService('etcdserverpb.Watch', watchService(member));
-  server.addService('etcdserverpb.Lease', leaseService(member));
-  server.addService('etcdserverpb.Cluster', clusterService(member));
-  server.addService('etcdserverpb.Maintenance', maintenanceService(member));
-  server.addService('etcdserverpb.Auth', authService(member));
-  server.addService('v3lockpb.Lock', lockService(member), WAITING);
-  server.addService('v3electionpb.Election', electionService(member), WAITING);
-  server.addService('synod.consensus.v1.TimestampOracle', timestampOracleService(member));
+  // Only what has its access rules is served, and only by them.
+  const add = <Name extends ServedService>(name: Name, handlers: ServiceHandlers<Name>, options = {}): void =>
+    server.addService(name, guarded(name, handlers, node.host.gatekeeper), options);
+  add('etcdserverpb.KV', kvService(member));
+  add('etcdserverpb.Watch', watchService(member));
+  add('etcdserverpb.Lease', leaseService(member));
+  add('etcdserverpb.Cluster', clusterService(member));
+  add('etcdserverpb.Maintenance', maintenanceService(member));
+  add('etcdserverpb.Auth', authService(member));
+  add('v3lockpb.Lock', lockService(member), WAITING);
+  add('v3electionpb.Election', electionService(member), WAITING);
+  add('synod.consensus.v1.TimestampOracle', timestampOracleService(member));
 }

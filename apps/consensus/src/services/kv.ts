@@ -1,26 +1,29 @@
 import type { ServiceHandlers } from '@synod/rpc';
+import { callerOf } from './caller-of';
 import { decodeDeleteRange, decodePut, decodeRange, decodeTxn, isSerializable } from './decode';
 import { encodeDeleteRange, encodePut, encodeRange, encodeTxn } from './encode';
-import { identityOf, type ServedMember } from './member';
+import type { ServedMember } from './member';
 
 export function kvService(member: ServedMember): ServiceHandlers<'etcdserverpb.KV'> {
   const { header, host } = member;
   return {
     Range: (request, context) =>
       member.answer(context, async () =>
-        encodeRange(await host.range(decodeRange(request), request.serializable), header),
+        encodeRange(await host.range(decodeRange(request), request.serializable, callerOf(context)), header),
       ),
     Put: (request, context) =>
-      member.answer(context, async () => encodePut(await host.put(decodePut(request), identityOf(context)), header)),
+      member.answer(context, async () => encodePut(await host.put(decodePut(request), callerOf(context)), header)),
     DeleteRange: (request, context) =>
       member.answer(context, async () =>
-        encodeDeleteRange(await host.deleteRange(decodeDeleteRange(request), identityOf(context)), header),
+        encodeDeleteRange(await host.deleteRange(decodeDeleteRange(request), callerOf(context)), header),
       ),
     Txn: (request, context) =>
       member.answer(context, async () =>
-        encodeTxn(await host.txn(decodeTxn(request), identityOf(context), isSerializable(request)), header),
+        encodeTxn(await host.txn(decodeTxn(request), callerOf(context), isSerializable(request)), header),
       ),
     Compact: ({ revision, physical }, context) =>
-      member.answer(context, async () => ({ header: header(await host.compact(BigInt(revision), physical)) })),
+      member.answer(context, async () => ({
+        header: header(await host.compact(BigInt(revision), physical, callerOf(context))),
+      })),
   };
 }

@@ -1,23 +1,24 @@
 import type { ServiceHandlers } from '@synod/rpc';
+import { callerOf } from './caller-of';
 import { whileLed } from './leader-watch';
-import { identityOf, wantsLeader, type ServedMember } from './member';
+import { wantsLeader, type ServedMember } from './member';
 
 export function leaseService(member: ServedMember): ServiceHandlers<'etcdserverpb.Lease'> {
   const { header, host } = member;
   return {
     LeaseGrant: ({ ID, TTL }, context) =>
       member.answer(context, async () => {
-        const { revision, id, ttlSeconds } = await host.grantLease(BigInt(ID), BigInt(TTL), identityOf(context));
+        const { revision, id, ttlSeconds } = await host.grantLease(BigInt(ID), BigInt(TTL), callerOf(context));
         return { header: header(revision), ID: id.toString(), TTL: ttlSeconds.toString() };
       }),
     LeaseRevoke: ({ ID }, context) =>
-      member.answer(context, async () => ({ header: header(await host.revokeLease(BigInt(ID))) })),
+      member.answer(context, async () => ({ header: header(await host.revokeLease(BigInt(ID), callerOf(context))) })),
     LeaseKeepAlive: (requests, responses, context) =>
       member.answer(context, async () => {
         const serving = async (): Promise<void> => {
           for await (const { ID } of requests) {
             // A lease that is gone is answered with a time to live of 0, which clients take as its end.
-            const { revision, ttlSeconds } = await host.keepLeaseAlive(BigInt(ID));
+            const { revision, ttlSeconds } = await host.keepLeaseAlive(BigInt(ID), callerOf(context));
             const response = { header: header(revision), ID, TTL: ttlSeconds.toString() };
             while (!context.aborted && !responses.send(response)) await responses.drained();
           }
@@ -26,7 +27,7 @@ export function leaseService(member: ServedMember): ServiceHandlers<'etcdserverp
       }),
     LeaseTimeToLive: ({ ID, keys }, context) =>
       member.answer(context, async () => {
-        const lease = await host.leaseTimeToLive(BigInt(ID));
+        const lease = await host.leaseTimeToLive(BigInt(ID), keys, callerOf(context));
         return {
           header: header(lease.revision),
           ID,
@@ -37,7 +38,7 @@ export function leaseService(member: ServedMember): ServiceHandlers<'etcdserverp
       }),
     LeaseLeases: (_, context) =>
       member.answer(context, async () => {
-        const leases = (await host.listLeases()).map((id) => ({ ID: id.toString() }));
+        const leases = (await host.listLeases(callerOf(context))).map((id) => ({ ID: id.toString() }));
         return { header: header(), leases };
       }),
   };

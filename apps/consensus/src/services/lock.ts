@@ -1,9 +1,10 @@
 import { invariant } from '@synod/invariant';
 import { StatusError, status, type ServiceHandlers } from '@synod/rpc';
+import type { Caller } from '../auth/caller';
 import { deleteRangeRequest, type LeaseId } from '../state/requests';
-import type { Identity } from '../state/request-check';
 import { PlaceLost, Succession, type Place } from '../succession';
-import { identityOf, type ServedMember } from './member';
+import { callerOf } from './caller-of';
+import type { ServedMember } from './member';
 
 /** Of the lease that a lock gets whose caller brought none. (etcd: the default of its sessions.) */
 export const SESSION_TTL_SECONDS = 60n;
@@ -20,9 +21,9 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
   return {
     Lock: ({ name, lease }, context) =>
       member.answer(context, async () => {
-        const identity = identityOf(context);
-        const queue = new Succession(host, Buffer.concat([name, Buffer.from('/')]), identity);
-        const place = await queue.enlist(await sessionLease(member, BigInt(lease), identity), POINT);
+        const caller = callerOf(context);
+        const queue = new Succession(host, Buffer.concat([name, Buffer.from('/')]), caller);
+        const place = await queue.enlist(await sessionLease(member, BigInt(lease), caller), POINT);
         try {
           const revision = await queue.waitForTurn(place, context.signal);
           invariant(
@@ -39,15 +40,15 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
       }),
     Unlock: ({ key }, context) =>
       member.answer(context, async () => {
-        const { revision } = await host.deleteRange(deleteRangeRequest(key, POINT), identityOf(context));
+        const { revision } = await host.deleteRange(deleteRangeRequest(key, POINT), callerOf(context));
         return { header: header(revision) };
       }),
   };
 }
 
 /** The caller's lease, or a new one. */
-export async function sessionLease({ host }: ServedMember, lease: LeaseId, identity: Identity): Promise<LeaseId> {
-  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS, identity)).id;
+export async function sessionLease({ host }: ServedMember, lease: LeaseId, caller: Caller): Promise<LeaseId> {
+  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS, caller)).id;
 }
 
 /** Gives a place up, if it still is the same one. */

@@ -4,6 +4,7 @@ import { EtcdError } from '../state/errors';
 import { hashHistory, hashState } from '../snapshot-hash';
 import type { Alarm } from '../state/requests';
 import { ETCD_API_VERSION } from './api-version';
+import { callerOf } from './caller-of';
 import { unimplemented, type ServedMember } from './member';
 import { streamSnapshot } from './snapshot-stream';
 
@@ -22,7 +23,8 @@ export function maintenanceService(member: ServedMember): ServiceHandlers<'etcds
           };
         }
         const change = { member: BigInt(memberID), type, automatic: false };
-        const result = await host.changeAlarm({ action: action === 'ACTIVATE' ? 'raise' : 'clear', ...change });
+        const whole = { action: action === 'ACTIVATE' ? ('raise' as const) : ('clear' as const), ...change };
+        const result = await host.changeAlarm(whole, callerOf(context));
         return { header: header(result.revision), alarms: result.alarms.map(encode) };
       }),
     // The store uses its freed pages again by itself, and the quota counts pages in use: there is nothing that it could give back.

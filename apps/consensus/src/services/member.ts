@@ -5,7 +5,6 @@ import type { CoordinationHost } from '../coordination-host';
 import { clusterNumber, memberNumber } from '../member-ids';
 import type { ConsensusNode } from '../node';
 import { EtcdError } from '../state/errors';
-import type { Identity } from '../state/request-check';
 import type { Revision } from '../state/requests';
 
 /** The member behind the services, and what all of them say and ask alike. */
@@ -51,13 +50,15 @@ export function wantsLeader(context: CallContext): boolean {
   return context.metadata('hasleader') === 'true';
 }
 
-/** Writes under the reserved prefix are for services. Without TLS this is a label against accidents, not a lock. */
-export function identityOf(context: CallContext): Identity {
-  return context.metadata('synod-identity') === 'service' ? 'service' : 'client';
-}
-
 export function asStatus(error: unknown): unknown {
   return error instanceof EtcdError ? new StatusError(status[error.status], error.message) : error;
+}
+
+/** A status as etcd writes it where there is no room for one but in a text. */
+export function statusText(error: EtcdError): string {
+  const [first = '', ...words] = error.status.split('_');
+  const code = [first, ...words].map((word) => `${word.slice(0, 1)}${word.slice(1).toLowerCase()}`).join('');
+  return `rpc error: code = ${code} desc = ${error.message}`;
 }
 
 /** For methods of the contract that this release does not have. */

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { Authority } from './auth/authority';
 import { decodeCommand, encodeCommand } from './command-codec';
 import { ETCD_ERRORS, isEtcdErrorName } from './errors';
 import type { Alarm, Command, OperationRequest } from './requests';
@@ -61,7 +62,29 @@ const alarm: fc.Arbitrary<Alarm> = fc.record({
   type: fc.constantFrom('none' as const, 'no-space' as const, 'corrupt' as const),
   automatic: flag,
 });
+const name = fc.string({ unit: 'grapheme', maxLength: 20 });
+const permission = fc.record({
+  access: fc.constantFrom('read' as const, 'write' as const, 'readwrite' as const),
+  key: bytes,
+  rangeEnd: bytes,
+});
+const authCommand: fc.Arbitrary<Command> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('auth-enable' as const, 'auth-disable' as const) }),
+  fc.record({ kind: fc.constant('user-add' as const), user: name, passwordHash: fc.option(name, { nil: undefined }) }),
+  fc.record({ kind: fc.constant('user-change-password' as const), user: name, passwordHash: name }),
+  fc.record({ kind: fc.constant('user-delete' as const), user: name }),
+  fc.record({ kind: fc.constantFrom('user-grant-role' as const, 'user-revoke-role' as const), user: name, role: name }),
+  fc.record({ kind: fc.constantFrom('role-add' as const, 'role-delete' as const), role: name }),
+  fc.record({ kind: fc.constant('role-grant' as const), role: name, permission }),
+  fc.record({ kind: fc.constant('role-revoke' as const), role: name, key: bytes, rangeEnd: bytes }),
+  fc.record({ kind: fc.constant('authenticate' as const), user: name, revision: int64, token: name }),
+);
+const authority: fc.Arbitrary<Authority> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('nobody' as const, 'member' as const) }),
+  fc.record({ kind: fc.constant('user' as const), name, revision: int64 }),
+);
 const command: fc.Arbitrary<Command> = fc.oneof(
+  authCommand,
   put,
   deletion,
   txn,
@@ -113,7 +136,12 @@ const result: fc.Arbitrary<ApplyResult> = fc.oneof(
   simpleResult,
   txnResult,
   fc.record({
-    kind: fc.constantFrom('compacted' as const, 'lease-revoked' as const, 'lease-checkpointed' as const),
+    kind: fc.constantFrom(
+      'compacted' as const,
+      'lease-revoked' as const,
+      'lease-checkpointed' as const,
+      'auth-changed' as const,
+    ),
     revision: int64,
   }),
   fc.record({ kind: fc.constant('compact-step' as const), revision: int64, finished: flag }),
@@ -134,8 +162,17 @@ const result: fc.Arbitrary<ApplyResult> = fc.oneof(
   }),
 );
 
-it('reads every command as it was written', () => {
-  fc.assert(fc.property(command, (each) => expect(decodeCommand(encodeCommand(each))).toEqual(each)));
+it('reads every command as it was written, and on whose behalf', () => {
+  fc.assert(
+    fc.property(command, authority, (each, by) =>
+      expect(decodeCommand(encodeCommand(each, by))).toEqual({ command: each, authority: by }),
+    ),
+  );
+});
+
+// Logs of before there were users hold nothing else.
+it('writes a command of nobody in particular as ever', () => {
+  expect(encodeCommand({ kind: 'lease-revoke', id: 1n }).toString('hex')).toBe('070000000000000001');
 });
 
 it('reads every result as it was written', () => {
@@ -144,8 +181,8 @@ it('reads every result as it was written', () => {
 
 it('refuses bytes that are cut short or too long', () => {
   fc.assert(
-    fc.property(command, (each) => {
-      const whole = encodeCommand(each);
+    fc.property(command, authority, (each, by) => {
+      const whole = encodeCommand(each, by);
       expect(() => decodeCommand(whole.subarray(0, -1))).toThrow('malformed');
       expect(() => decodeCommand(Buffer.concat([whole, Buffer.from([0])]))).toThrow('malformed');
     }),

@@ -1,5 +1,14 @@
 import { SynodError } from '@synod/runtime';
 import { readAlarm, writeAlarm } from './alarm-codec';
+import {
+  AUTH_KIND,
+  authKindOf,
+  readAuthCommand,
+  readAuthority,
+  writeAuthCommand,
+  writeAuthority,
+} from './auth/auth-codec';
+import { NOBODY, type Authority } from './auth/authority';
 import { ByteReader, ByteWriter } from './bytes';
 import type {
   AlarmChange,
@@ -33,7 +42,11 @@ const KIND = {
   alarm: 40,
   'lease-checkpoint': 41,
   'check-state': 42,
+  ...AUTH_KIND,
 } as const satisfies Record<Command['kind'] | OperationRequest['kind'], number>;
+
+/** Comes before a command that is done on somebody's behalf: who that is. Without it, nobody was named. */
+const AUTHORIZED = 64;
 
 // The wire numbers of closed unions: the position in these lists.
 const SORT_ORDERS: readonly SortOrder[] = ['none', 'ascend', 'descend'];
@@ -42,8 +55,15 @@ const COMPARE_TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', '
 const ALARM_ACTIONS: readonly AlarmChange['action'][] = ['raise', 'clear'];
 const COMPARE_RESULTS: readonly CompareResult[] = ['equal', 'greater', 'less', 'not-equal'];
 
-export function encodeCommand(command: Command): Buffer {
+/** What lies in the log. */
+export interface Proposal {
+  readonly authority: Authority;
+  readonly command: Command;
+}
+
+export function encodeCommand(command: Command, authority: Authority = NOBODY): Buffer {
   const fields = new ByteWriter();
+  if (authority.kind !== 'nobody') writeAuthority(fields.byte(AUTHORIZED), authority);
   switch (command.kind) {
     case 'put':
     case 'delete-range':
@@ -72,6 +92,8 @@ export function encodeCommand(command: Command): Buffer {
     case 'check-state':
       fields.byte(KIND['check-state']).blob(command.start).varint(command.entries);
       break;
+    default:
+      writeAuthCommand(fields, command);
   }
   return fields.finish();
 }
@@ -80,15 +102,16 @@ export function encodeCommand(command: Command): Buffer {
  * @param bytes is kept: keys and values are views into it
  * @throws {SynodError} `corrupt` for an unknown kind or malformed bytes: guessing would make this replica differ from the others
  */
-export function decodeCommand(bytes: Uint8Array): Command {
+export function decodeCommand(bytes: Uint8Array): Proposal {
   const fields = new ByteReader(bytes);
-  const command = readCommand(fields);
+  const first = fields.byte();
+  const authority = first === AUTHORIZED ? readAuthority(fields) : NOBODY;
+  const command = readCommand(fields, first === AUTHORIZED ? fields.byte() : first);
   fields.end();
-  return command;
+  return { authority, command };
 }
 
-function readCommand(fields: ByteReader): Command {
-  const kind = fields.byte();
+function readCommand(fields: ByteReader, kind: number): Command {
   switch (kind) {
     case KIND.compact:
       return { kind: 'compact', revision: fields.int64() };
@@ -110,6 +133,8 @@ function readCommand(fields: ByteReader): Command {
     case KIND['check-state']:
       return { kind: 'check-state', start: fields.blob(), entries: fields.varint() };
     default: {
+      const authKind = authKindOf(kind);
+      if (authKind !== undefined) return readAuthCommand(fields, authKind);
       const operation = readOperation(fields, kind);
       if (operation.kind === 'range') throw unknownKind(kind);
       return operation;

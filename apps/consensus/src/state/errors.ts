@@ -20,7 +20,22 @@ export const ETCD_ERRORS = {
   'too-many-requests': ['RESOURCE_EXHAUSTED', 'too many requests'],
   'no-space': ['RESOURCE_EXHAUSTED', 'mvcc: database space exceeded'],
   'permission-denied': ['PERMISSION_DENIED', 'permission denied'],
+  'invalid-auth-token': ['UNAUTHENTICATED', 'invalid auth token'],
   'auth-not-enabled': ['FAILED_PRECONDITION', 'authentication is not enabled'],
+  'auth-failed': ['INVALID_ARGUMENT', 'authentication failed, invalid user ID or password'],
+  'auth-old-revision': ['INVALID_ARGUMENT', 'revision of auth store is old'],
+  'invalid-auth-management': ['INVALID_ARGUMENT', 'invalid auth management'],
+  'root-user-missing': ['FAILED_PRECONDITION', 'root user does not exist'],
+  'root-role-missing': ['FAILED_PRECONDITION', 'root user does not have root role'],
+  'user-empty': ['INVALID_ARGUMENT', 'user name is empty'],
+  'user-exists': ['FAILED_PRECONDITION', 'user name already exists'],
+  'user-not-found': ['FAILED_PRECONDITION', 'user name not found'],
+  'role-empty': ['INVALID_ARGUMENT', 'role name is empty'],
+  'role-exists': ['FAILED_PRECONDITION', 'role name already exists'],
+  'role-not-found': ['FAILED_PRECONDITION', 'role name not found'],
+  'role-not-granted': ['FAILED_PRECONDITION', 'role is not granted to the user'],
+  'permission-not-given': ['INVALID_ARGUMENT', 'permission not given'],
+  'permission-not-granted': ['FAILED_PRECONDITION', 'permission is not granted to the role'],
   'no-leader': ['UNAVAILABLE', 'no leader'],
   'leader-changed': ['UNAVAILABLE', 'leader changed'],
   'not-leader': ['FAILED_PRECONDITION', 'not leader'],
@@ -45,6 +60,7 @@ export type EtcdStatus =
   | 'RESOURCE_EXHAUSTED'
   | 'PERMISSION_DENIED'
   | 'DATA_LOSS'
+  | 'UNAUTHENTICATED'
   | 'UNAVAILABLE';
 
 export type EtcdErrorName = keyof typeof ETCD_ERRORS;

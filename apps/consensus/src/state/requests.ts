@@ -1,3 +1,5 @@
+import type { AuthCommand } from './auth/auth-commands';
+
 /** The store's one counter: every change of one request shares one value. An empty store is at 1, so the first change makes 2. */
 export type Revision = bigint;
 
@@ -93,7 +95,8 @@ export type Command =
   /** How long leases have left, as of this place in the log: what a later leader counts from. */
   | { readonly kind: 'lease-checkpoint'; readonly leases: readonly LeaseRemaining[] }
   /** Hash up to `entries` records of the state from `start` on: all members do it at the same place in the log. */
-  | { readonly kind: 'check-state'; readonly start: Buffer; readonly entries: number };
+  | { readonly kind: 'check-state'; readonly start: Buffer; readonly entries: number }
+  | AuthCommand;
 
 export interface LeaseRemaining {
   readonly id: LeaseId;

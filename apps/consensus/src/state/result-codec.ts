@@ -19,6 +19,7 @@ const KIND = {
   alarms: 40,
   'lease-checkpointed': 41,
   'state-checked': 42,
+  'auth-changed': 64,
 } as const satisfies Record<ApplyResult['kind'] | OperationResult['kind'], number>;
 
 const NOTHING = Buffer.alloc(0);
@@ -75,6 +76,7 @@ function writeResult(fields: ByteWriter, result: ApplyResult | OperationResult):
     case 'compacted':
     case 'lease-revoked':
     case 'lease-checkpointed':
+    case 'auth-changed':
       break;
   }
 }
@@ -115,6 +117,8 @@ function readResult(fields: ByteReader): ApplyResult | OperationResult {
       const next = fields.blob();
       return { kind: 'state-checked', revision, next: next.length === 0 ? undefined : next };
     }
+    case KIND['auth-changed']:
+      return { kind: 'auth-changed', revision };
     case KIND.refused: {
       const error = fields.blob().toString();
       if (!isEtcdErrorName(error)) throw malformed(`the unknown refusal ${error}`);

@@ -54,6 +54,8 @@ export type ApplyResult =
   | { readonly kind: 'alarms'; readonly revision: Revision; readonly alarms: readonly Alarm[] }
   /** Where the next check goes on; undefined at the end of the state. What the hash was each member knows for itself. */
   | { readonly kind: 'state-checked'; readonly revision: Revision; readonly next: Buffer | undefined }
+  /** Users or roles are as the command wanted them. */
+  | { readonly kind: 'auth-changed'; readonly revision: Revision }
   /** Nothing was changed. */
   | { readonly kind: 'refused'; readonly revision: Revision; readonly error: EtcdErrorName };
 

@@ -1,7 +1,9 @@
-import { unreachable } from '@synod/invariant';
 import type { Position, StateMachine } from '@synod/replication';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import { changeAlarm, refuseAlarmed } from './alarm';
+import { applyAuth, type AuthCommand, type TokenEvent } from './auth/auth-commands';
+import { AuthSpace } from './auth/auth-space';
+import { Authorities, type Authority } from './auth/authority';
 import { decodeCommand } from './command-codec';
 import { compact, compactStep } from './compaction';
 import { deleteRange } from './delete';
@@ -21,6 +23,10 @@ export interface Applied {
   /** In log order. */
   readonly leases: readonly LeaseChange[];
   readonly checks: readonly StateCheck[];
+  /** In log order. */
+  readonly tokens: readonly TokenEvent[];
+  /** Users, roles or the switch are not what they were. */
+  readonly authChanged: boolean;
 }
 
 /** The hash of a stretch of this member's state, taken at a place in the log. */
@@ -40,9 +46,13 @@ export type LeaseChange =
  */
 export class EtcdStateMachine implements StateMachine<ApplyResult> {
   readonly keySpace: KeySpace;
+  readonly authSpace: AuthSpace;
+  readonly authorities: Authorities;
   private changes: Change[] = [];
   private leases: LeaseChange[] = [];
   private checks: StateCheck[] = [];
+  private tokens: TokenEvent[] = [];
+  private authChanged = false;
 
   /**
    * @param prefix of every key this group keeps in the store
@@ -53,21 +63,30 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     private readonly applied: (applied: Applied, store: StoreReader) => void = () => undefined,
   ) {
     this.keySpace = new KeySpace(prefix);
+    this.authSpace = new AuthSpace(prefix);
+    this.authorities = new Authorities(this.authSpace, this.keySpace);
   }
 
   apply(transaction: StoreTransaction, bytes: Uint8Array, position: Position): ApplyResult {
-    const command = decodeCommand(bytes);
-    const { alarms, revision } = this.keySpace.meta(transaction);
-    const error = refuseAlarmed(alarms, command);
-    return error === undefined ? this.run(transaction, command, position) : { kind: 'refused', revision, error };
+    const { authority, command } = decodeCommand(bytes);
+    return this.refuse(transaction, authority, command) ?? this.run(transaction, command, position);
   }
 
   committed(store: StoreReader): void {
-    const { changes, leases, checks } = this;
+    const { changes, leases, checks, tokens, authChanged } = this;
     this.changes = [];
     this.leases = [];
     this.checks = [];
-    this.applied({ changes, leases, checks }, store);
+    this.tokens = [];
+    this.authChanged = false;
+    this.applied({ changes, leases, checks, tokens, authChanged }, store);
+  }
+
+  /** Judges a command by the alarms, and by the users and roles, that it meets here in the log. */
+  private refuse(transaction: StoreTransaction, authority: Authority, command: Command): ApplyResult | undefined {
+    const { alarms, revision } = this.keySpace.meta(transaction);
+    const error = refuseAlarmed(alarms, command) ?? this.authorities.refuseCommand(transaction, authority, command);
+    return error === undefined ? undefined : { kind: 'refused', revision, error };
   }
 
   private run(transaction: StoreTransaction, command: Command, position: Position): ApplyResult {
@@ -102,7 +121,7 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
         return { kind: 'state-checked', revision: this.keySpace.meta(transaction).revision, next };
       }
       default:
-        return unreachable(command);
+        return this.administer(transaction, command);
     }
   }
 
@@ -112,6 +131,18 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     const change = writer.finish();
     if (change !== undefined) this.changes.push(change);
     return result;
+  }
+
+  private administer(transaction: StoreTransaction, command: AuthCommand): ApplyResult {
+    const outcome = applyAuth(this.authSpace, transaction, command);
+    const { revision } = this.keySpace.meta(transaction);
+    if (outcome.kind === 'refused') return { ...outcome, revision };
+    if (outcome.tokens !== undefined) this.tokens.push(outcome.tokens);
+    if (outcome.meta !== undefined) {
+      this.authorities.forget();
+      this.authChanged = true;
+    }
+    return { kind: 'auth-changed', revision };
   }
 
   private noteLease(result: ApplyResult, id: LeaseId): ApplyResult {

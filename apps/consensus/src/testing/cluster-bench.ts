@@ -1,6 +1,7 @@
 import { ManualTime } from '@synod/coordination';
 import type { BarrierResult, Group, GroupOptions, GroupStatus, NodeId, ProposeResult } from '@synod/replication';
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
+import type { TokenProvider } from '../auth/token-provider';
 import { CoordinationHost, type MaintenanceOptions } from '../coordination-host';
 import type { LeaderLink } from '../leader-link';
 import type { ApplyResult } from '../state/results';
@@ -110,6 +111,8 @@ export class ClusterBench {
 
   constructor(
     names: readonly NodeId[] = ['n1'],
+    /** How clients prove who they are, if not by tokens in the log. */
+    private readonly tokens?: TokenProvider,
     private readonly maintenance: (name: NodeId) => MaintenanceOptions = () => ({}),
   ) {
     for (const name of names) this.addMember(name, names);
@@ -146,6 +149,10 @@ export class ClusterBench {
     return this.log.commands.length;
   }
 
+  get logBytes(): number {
+    return this.log.commands.reduce((sum, { length }) => sum + length, 0);
+  }
+
   private addMember(name: NodeId, names: readonly NodeId[]): void {
     const store = new MemoryStore();
     const random: Random = { below: () => 0, bytes: (size) => Buffer.alloc(size, ++this.seed) };
@@ -166,6 +173,7 @@ export class ClusterBench {
       link,
       memberNumber: (member) => BigInt(member.slice(1)),
       maintenance: this.maintenance(name),
+      ...(this.tokens === undefined ? {} : { tokens: this.tokens }),
       join: (part) => (group = new MemberGroup(name, store, names, this.log, part, this.time, () => this.applyLater())),
       leadershipChanged: (leads) => this.leaderships.push(`${name} ${leads ? 'leads' : 'follows'}`),
     });

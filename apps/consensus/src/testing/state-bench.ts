@@ -1,3 +1,5 @@
+import type { TokenEvent } from '../state/auth/auth-commands';
+import { NOBODY, type Authority } from '../state/auth/authority';
 import type { EtcdErrorName } from '../state/errors';
 import { encodeCommand } from '../state/command-codec';
 import { readRange } from '../state/read';
@@ -25,17 +27,19 @@ export class StateBench {
   readonly changes: Change[] = [];
   readonly leases: LeaseChange[] = [];
   readonly checks: StateCheck[] = [];
+  readonly tokens: TokenEvent[] = [];
   private instance = 0;
   readonly machine = new EtcdStateMachine(PREFIX, (applied) => {
     this.changes.push(...applied.changes);
     this.leases.push(...applied.leases);
     this.checks.push(...applied.checks);
+    this.tokens.push(...applied.tokens);
   });
 
-  apply(command: Command): ApplyResult {
-    const result = this.store.transaction((transaction) =>
-      this.machine.apply(transaction, encodeCommand(command), { instance: ++this.instance, index: 0 }),
-    );
+  apply(command: Command, authority: Authority = NOBODY): ApplyResult {
+    const bytes = encodeCommand(command, authority);
+    const position = { instance: ++this.instance, index: 0 };
+    const result = this.store.transaction((transaction) => this.machine.apply(transaction, bytes, position));
     this.machine.committed(this.store);
     return result;
   }

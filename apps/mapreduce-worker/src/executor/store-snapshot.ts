@@ -1,4 +1,4 @@
-import { connect, SnapshotReader as KeyReader, type SynodClient } from '@synod/client';
+import { connect, type ConnectOptions, SnapshotReader as KeyReader, type SynodClient } from '@synod/client';
 import type { SnapshotReader } from './snapshot-reader';
 
 /** For some keys of a split; a shard may have to elect a leader meanwhile. */
@@ -8,7 +8,10 @@ const READ_TIMEOUT_US = 20_000_000;
 export class StoreSnapshot implements SnapshotReader {
   private client: Promise<SynodClient> | undefined;
 
-  constructor(private readonly endpoints: readonly string[]) {}
+  constructor(
+    private readonly endpoints: readonly string[],
+    private readonly credentials?: ConnectOptions['credentials'],
+  ) {}
 
   async values(keys: readonly Buffer[], readTs: bigint): Promise<readonly (Buffer | undefined)[]> {
     const { routing, router } = await this.connected();
@@ -21,7 +24,7 @@ export class StoreSnapshot implements SnapshotReader {
   }
 
   private connected(): Promise<SynodClient> {
-    this.client ??= connect({ endpoints: this.endpoints });
+    this.client ??= connect({ endpoints: this.endpoints, credentials: this.credentials });
     // What failed to connect is tried anew by the next attempt.
     this.client.catch(() => (this.client = undefined));
     return this.client;
