@@ -11,7 +11,7 @@ import { NODE_ID } from '@synod/service-kit';
 import { UsageError } from '../failure';
 import { PROGRAMS } from '../foreground';
 import { table } from '../format';
-import { endpointsOf, tlsOf, withEndpoints, type EndpointOptions } from '../session';
+import { credentialsOf, endpointsOf, tlsOf, withEndpoints, type EndpointOptions } from '../session';
 
 const DIGEST_BYTES = 32;
 
@@ -68,10 +68,11 @@ async function save(file: string, options: EndpointOptions): Promise<void> {
     throw error;
   });
   try {
+    const metadata = await tokenFor(channels, endpoint, options);
     const digest = createHash('sha256');
     let held = Buffer.alloc(0);
     let size = 0;
-    for await (const { blob } of channels.callServerStream(endpoint, Snapshot, {}, {})) {
+    for await (const { blob } of channels.callServerStream(endpoint, Snapshot, {}, { metadata })) {
       await handle.write(blob);
       size += blob.length;
       // The digest at the end is not of itself.
@@ -93,6 +94,25 @@ async function save(file: string, options: EndpointOptions): Promise<void> {
     await handle.close();
     channels.close();
     material?.close();
+  }
+}
+
+/** Where users are checked, a snapshot is for administrators. */
+async function tokenFor(
+  channels: GrpcChannels,
+  endpoint: string,
+  options: EndpointOptions,
+): Promise<Readonly<Record<string, string>>> {
+  const credentials = credentialsOf(options);
+  if (credentials === undefined) return {};
+  const { Authenticate } = serviceDefinition('etcdserverpb.Auth');
+  const { user: name, password } = credentials;
+  try {
+    const { token } = await channels.callUnary(endpoint, Authenticate, { name, password }, { deadlineMs: 10_000 });
+    return { token };
+  } catch (error) {
+    if (statusOf(error)?.details === 'etcdserver: authentication is not enabled') return {};
+    throw error;
   }
 }
 
