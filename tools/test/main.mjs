@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // What `npm test` runs, in a fresh clone and in continuous integration alike: style, types, contracts, unit tests, the simulation,
-// its mutants, and the end-to-end tests. Ends with one line, `N passed, N failed`; what could not run is named before it.
+// its mutants, and the end-to-end tests. Two lanes at once, so that what computes fills the time in which processes are waited for.
+// Ends with one line, `N passed, N failed`; what could not run is named before it.
 //   npm test [-- STAGE …]     stages: lint format typecheck contracts unit simulation mutants e2e
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { WORKSPACE } from '../build/ensure.mjs';
 const SIMULATION_SEEDS = 200;
 const scratch = mkdtempSync(path.join(tmpdir(), 'synod-test-'));
 
-/** Runs a command to its end. @returns its exit code and what it printed; printed here too, as it comes */
+/** Runs a command to its end. @returns its exit code and what it printed */
 function run(command, args) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -20,10 +21,7 @@ function run(command, args) {
       env: { ...process.env, FORCE_COLOR: '0', TMPDIR: scratch },
     });
     let output = '';
-    const take = (chunk) => {
-      output += chunk;
-      process.stdout.write(chunk);
-    };
+    const take = (chunk) => (output += chunk);
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     child.on('close', (code) => resolve({ code: code ?? 1, output }));
@@ -34,8 +32,8 @@ const bin = (name) => path.join(WORKSPACE, 'node_modules/.bin', name);
 
 /** A stage that is one check: it holds or it does not. */
 async function check(command, args) {
-  const { code } = await run(command, args);
-  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, notRun: [] };
+  const { code, output } = await run(command, args);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, notRun: [], output };
 }
 
 /** A stage of jest tests, each counted. A file that does not even load is a failure. */
@@ -48,9 +46,9 @@ async function jest(name, args) {
       readFileSync(report, 'utf8'),
     );
     const failed = numFailedTests + numRuntimeErrorTestSuites;
-    return { passed: numPassedTests, failed: success ? failed : Math.max(1, failed), notRun };
+    return { passed: numPassedTests, failed: success ? failed : Math.max(1, failed), notRun, output };
   } catch {
-    return { passed: 0, failed: code === 0 ? 0 : 1, notRun };
+    return { passed: 0, failed: 1, notRun, output };
   }
 }
 
@@ -62,9 +60,9 @@ async function simulator(args) {
     ...args,
   ]);
   const counts = /^(\d+) passed, (\d+) failed$/m.exec(output);
-  if (counts === null) return { passed: 0, failed: 1, notRun: [] };
+  if (counts === null) return { passed: 0, failed: 1, notRun: [], output };
   const failed = Number(counts[2]);
-  return { passed: Number(counts[1]), failed: code === 0 ? failed : Math.max(1, failed), notRun: [] };
+  return { passed: Number(counts[1]), failed: code === 0 ? failed : Math.max(1, failed), notRun: [], output };
 }
 
 const STAGES = {
@@ -85,23 +83,34 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const LANES = [
+  ['lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'],
+  ['unit', 'e2e'],
+];
 const total = { passed: 0, failed: 0, notRun: [] };
-const summary = [];
-for (const [name, stage] of Object.entries(STAGES)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const startedAt = performance.now();
-  process.stdout.write(`\n== ${name}\n`);
-  const { passed, failed, notRun } = await stage();
-  total.passed += passed;
-  total.failed += failed;
-  total.notRun.push(...notRun);
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-  summary.push(
-    `${name.padEnd(12)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${seconds.padStart(5)} s`,
-  );
+const rows = new Map();
+
+/** Runs stages one after the other. What each printed is shown in one piece when it ends, so that lanes do not mix. */
+async function runLane(names) {
+  for (const name of names) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    process.stdout.write(`-- ${name} begins\n`);
+    const startedAt = performance.now();
+    const { passed, failed, notRun, output } = await STAGES[name]();
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    process.stdout.write(`\n== ${name}\n${output}\n`);
+    total.passed += passed;
+    total.failed += failed;
+    total.notRun.push(...notRun);
+    const [ok, bad] = [String(passed).padStart(5), String(failed).padStart(4)];
+    rows.set(name, `${name.padEnd(12)} ${ok} passed ${bad} failed ${seconds.padStart(5)} s`);
+  }
 }
+
+await Promise.all(LANES.map(runLane));
 rmSync(scratch, { recursive: true, force: true });
 
+const summary = Object.keys(STAGES).flatMap((name) => rows.get(name) ?? []);
 process.stdout.write(`\n${summary.join('\n')}\n`);
 for (const line of new Set(total.notRun)) process.stdout.write(`${line}\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
