@@ -69,8 +69,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks:
       'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
     file: 'apps/consensus/src/coordination-host.ts',
-    find: "checkOperation(request, 'client');\n    if (!serializable) await this.gate.pass();",
-    replace: "checkOperation(request, 'client');",
+    find: "checkOperation(request, 'client', this.limits);\n    if (!serializable) await this.gate.pass();",
+    replace: "checkOperation(request, 'client', this.limits);",
     killedBy: HISTORIES,
     seed: 2,
   },
@@ -133,9 +133,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'state-outside-the-log',
     breaks: 'Applying a command is a function of the replicated state alone.',
     file: 'apps/consensus/src/state/state-machine.ts',
-    find: 'const command = decodeCommand(bytes);',
+    find: 'const { authority, command } = decodeCommand(bytes);',
     replace:
-      "const command = decodeCommand(bytes);\n    const self = this as unknown as { n?: number };\n    self.n = (self.n ?? 0) + 1;\n    if (self.n % 50 === 0) transaction.put(Buffer.from('\\x01z'), Buffer.from(String(self.n)));",
+      "const { authority, command } = decodeCommand(bytes);\n    const self = this as unknown as { n?: number };\n    self.n = (self.n ?? 0) + 1;\n    if (self.n % 50 === 0) transaction.put(Buffer.from('\\x01z'), Buffer.from(String(self.n)));",
     killedBy: ['replicas-are-equal'],
     seed: 3,
   },
