@@ -213,6 +213,24 @@ describe('synod status and ring', () => {
   });
 });
 
+describe('synod snapshot', () => {
+  it('saves the coordination keys, tells what is in them, and makes folders of a new cluster', async () => {
+    const file = path.join(place.folder, 'saved');
+    expect((await printed(['snapshot', 'save', file])).toString()).toMatch(/^saved .*saved, \d+ bytes from 127/);
+    expect(await failure(['snapshot', 'save', file], 1)).toContain('EEXIST');
+    const status = JSON.parse((await printed(['snapshot', 'status', file, '--json'])).toString()) as object;
+    expect(status).toMatchObject({ member: 'consensus-1', revision: expect.stringMatching(/^\d+$/) as string });
+    const folder = path.join(place.folder, 'restored');
+    const args = ['snapshot', 'restore', file, '--data', folder];
+    expect(JSON.parse((await printed(args)).toString())).toMatchObject({ cluster: expect.any(String) as string });
+    expect(readdirSync(folder)).toEqual(['consensus-1', 'consensus-2', 'consensus-3']);
+    expect(await failure(args, 1)).toBe(
+      `error: ${folder} exists; a snapshot is restored into a folder that does not\n`,
+    );
+    expect(await failure(['snapshot', 'status', path.join(place.folder, 'none')], 1)).toContain('cannot be read');
+  });
+});
+
 describe('a gRPC client', () => {
   const STATUS = { invalidArgument: 3, resourceExhausted: 8 };
   const KV = serviceDefinition('etcdserverpb.KV');

@@ -30,6 +30,16 @@ describe('a client command', () => {
     ['a missing folder', ['up'], "error: required option '--data <folder>' not specified; see --help\n"],
     ['an even consensus', ['up', '--data', '/nowhere', '--consensus', '2'], /'2' is invalid.*; see --help\n$/],
     ['a port that is none', ['up', '--data', '/nowhere', '--port-base', 'x'], /'x' is invalid.*; see --help\n$/],
+    [
+      'a compaction of nothing',
+      ['snapshot', 'restore', 'x', '--data', '/nowhere', '--mark-compacted'],
+      'error: --mark-compacted needs a --bump-revision above 0\n',
+    ],
+    [
+      'an even restore',
+      ['snapshot', 'restore', 'x', '--data', '/nowhere', '--members', 'a,b'],
+      'error: 1, 3, 5 or 7 members are wanted, each with a name of its own\n',
+    ],
     ['an unknown service', ['serve', 'frob', '--data', '/nowhere'], /^error: unknown service frob; one of .*\n$/],
     [
       'an unknown program',
@@ -45,7 +55,19 @@ describe('a client command', () => {
   });
 
   it('explains itself', async () => {
-    const commands = ['', ' up', ' serve', ' kv', ' kv scan', ' txn', ' mr', ' mr run', ' status', ' ring'];
+    const commands = [
+      '',
+      ' up',
+      ' serve',
+      ' kv',
+      ' kv scan',
+      ' txn',
+      ' mr',
+      ' mr run',
+      ' status',
+      ' ring',
+      ' snapshot restore',
+    ];
     for (const command of commands) {
       const { code, out, err } = await synod([...command.split(' ').slice(1), '--help']);
       expect({ code, err }).toEqual({ code: 0, err: '' });

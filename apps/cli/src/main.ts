@@ -4,6 +4,7 @@ import { kvCommand } from './commands/kv';
 import { mrCommand } from './commands/mr';
 import { ringCommand } from './commands/ring';
 import { serveCommand } from './commands/serve';
+import { snapshotCommand } from './commands/snapshot';
 import { statusCommand } from './commands/status';
 import { txnCommand } from './commands/txn';
 import { upCommand } from './commands/up';
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
     mrCommand(),
     statusCommand(),
     ringCommand(),
+    snapshotCommand(),
   ]) {
     program.addCommand(command);
   }

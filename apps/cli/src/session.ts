@@ -28,7 +28,7 @@ export function withEndpoints(command: Command): Command {
 }
 
 /** The certificates that a command was told of. */
-function tlsOf({ cacert, cert, key }: EndpointOptions): TlsFiles | undefined {
+export function tlsOf({ cacert, cert, key }: EndpointOptions): TlsFiles | undefined {
   const alone = cert === undefined ? key : key === undefined || cacert === undefined ? cert : undefined;
   if (alone !== undefined) throw new UsageError('--cacert, --cert and --key: a certificate needs the other two');
   if (cacert === undefined) return undefined;

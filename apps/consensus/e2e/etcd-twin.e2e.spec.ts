@@ -1,4 +1,4 @@
-import { serviceDefinition } from '@synod/contracts';
+import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
 import { EtcdCoordination } from '@synod/coordination';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
@@ -15,6 +15,7 @@ const CALLS = Number(process.env['SYNOD_TWIN_CALLS'] ?? 1_500);
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
+const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 const channels = new GrpcChannels();
 let cluster: TestCluster;
 
@@ -28,9 +29,13 @@ afterAll(async () => {
 });
 
 /** Makes a call. @returns what is worth comparing: the response without who answered, or status and text */
-async function answer(address: string, call: Call, revision: number): Promise<unknown> {
+function answer(address: string, call: Call, revision: number): Promise<unknown> {
+  return answered(ask(address, call, revision));
+}
+
+async function answered(call: Promise<object>): Promise<unknown> {
   try {
-    return comparable(await ask(address, call, revision));
+    return comparable(await call);
   } catch (error) {
     const status = statusOf(error);
     if (status === undefined) throw error;
@@ -165,6 +170,73 @@ const suite = (): void => {
   afterAll(() => twin.destroy());
 
   it('is replaced by an etcd cluster without its services noticing', () => useCoordination(twin.address));
+
+  it('keeps alarms as etcd does, and refuses the same while they are raised', async () => {
+    const both = [cluster.endpoints[0] ?? '', twin.address];
+    const revision = await level(both[0] ?? '', twin.address);
+    const key = Buffer.from('alarmed');
+    const put = { requestPut: { key } };
+    const calls = (address: string): (() => Promise<object>)[] => {
+      const on =
+        <Request extends MessageShape, Response extends MessageShape>(
+          method: MethodDefinition<Request, Response>,
+          request: Request['input'],
+        ) =>
+        async (): Promise<object> =>
+          (await channels.callUnary(address, method, request, { deadlineMs: 10_000 })) as object;
+      // etcd 3.4 leaves the revision out of the headers of these.
+      const alarm =
+        (action: 'GET' | 'ACTIVATE' | 'DEACTIVATE', type: 'NONE' | 'NOSPACE' | 'CORRUPT', member = 7) =>
+        async (): Promise<object> => {
+          const request = { action, alarm: type, memberID: member };
+          const { alarms } = await channels.callUnary(address, MAINTENANCE.Alarm, request, { deadlineMs: 10_000 });
+          return { alarms };
+        };
+      const writes = [
+        on(KV.Put, { key }),
+        on(KV.Put, { key, lease: 99 }),
+        on(KV.Txn, { success: [put] }),
+        on(KV.Txn, { failure: [put] }),
+        on(KV.Txn, { success: [{ requestRange: { key } }] }),
+        on(KV.Txn, { success: [{ requestDeleteRange: { key: Buffer.from('none') } }] }),
+        on(KV.Range, { key }),
+        on(KV.DeleteRange, { key }),
+        on(LEASE.LeaseGrant, { ID: 7_001, TTL: 60 }),
+        on(LEASE.LeaseRevoke, { ID: 7_001 }),
+        on(KV.Compact, { revision: revision + 1 }),
+        async () => ({
+          errors: (await channels.callUnary(address, MAINTENANCE.Status, {}, { deadlineMs: 10_000 })).errors,
+        }),
+      ];
+      return [
+        on(KV.Put, { key }),
+        alarm('GET', 'NONE'),
+        alarm('ACTIVATE', 'NOSPACE'),
+        alarm('ACTIVATE', 'NOSPACE'),
+        ...writes,
+        alarm('GET', 'CORRUPT'),
+        alarm('GET', 'NOSPACE', 8),
+        alarm('DEACTIVATE', 'NOSPACE', 9),
+        alarm('DEACTIVATE', 'NONE', 0),
+        alarm('DEACTIVATE', 'NOSPACE'),
+        on(LEASE.LeaseGrant, { ID: 7_001, TTL: 60 }),
+        alarm('ACTIVATE', 'CORRUPT', 0),
+        ...writes,
+        alarm('DEACTIVATE', 'CORRUPT', 0),
+        ...writes,
+        alarm('GET', 'NONE'),
+        on(MAINTENANCE.HashKV, { revision: 99_999_999 }),
+        on(MAINTENANCE.HashKV, { revision: 1 }),
+      ];
+    };
+    const answers = async (address: string): Promise<unknown[]> => {
+      const told: unknown[] = [];
+      for (const call of calls(address)) told.push(await answered(call()));
+      return told;
+    };
+    const [mine, its] = await Promise.all(both.map(answers));
+    expect(mine).toEqual(its);
+  });
 
   it('answers every call as etcd does, errors and revisions included', async () => {
     const [ours, theirs] = [cluster.endpoints[0] ?? '', twin.address];

@@ -121,21 +121,20 @@ describe("etcd's own flags", () => {
   });
 
   it('that do not act yet are passed on, and said', () => {
-    const config = read([
-      ...['--quota-backend-bytes=8589934592', '--auto-compaction-retention', '1h30m'],
-      ...['--auth-token', 'simple', '--strict-reconfig-check=false'],
-    ]);
+    const config = read([...['--auth-token', 'simple', '--strict-reconfig-check=false']]);
     expect(config).toMatchObject({
-      quotaBackendBytes: 8_589_934_592,
-      retention: { mode: 'periodic', periodUs: 5_400_000_000 },
       authToken: { kind: 'simple' },
       strictReconfigCheck: false,
     });
-    expect(config.warnings).toEqual(
-      ['quota-backend-bytes', 'auto-compaction-retention', 'strict-reconfig-check'].map(
-        (name) => `--${name} has no effect in this release`,
-      ),
-    );
+    expect(config.warnings).toEqual(['strict-reconfig-check'].map((name) => `--${name} has no effect in this release`));
+  });
+
+  it('say how much history and data are kept', () => {
+    expect(read([])).toMatchObject({ retention: undefined, quotaBytes: 2 * 2 ** 30, warnings: [] });
+    expect(read(['--auto-compaction-retention', '1h30m']).retention).toEqual({
+      mode: 'periodic',
+      periodUs: 5_400_000_000,
+    });
     expect(read(['--auto-compaction-retention', '3']).retention).toEqual({
       mode: 'periodic',
       periodUs: 10_800_000_000,
@@ -144,7 +143,9 @@ describe("etcd's own flags", () => {
       mode: 'revision',
       revisions: 1_000,
     });
-    expect(read(['--auto-compaction-retention', '0', '--quota-backend-bytes', '-1']).warnings).toEqual([]);
+    expect(read(['--auto-compaction-retention', '0']).retention).toBeUndefined();
+    expect(read(['--quota-backend-bytes', '-1']).quotaBytes).toBe(Infinity);
+    expect(read(['--quota-backend-bytes=8589934592']).quotaBytes).toBe(8_589_934_592);
   });
 
   it('name a variable that is none, and refuse one that must not be passed over', () => {

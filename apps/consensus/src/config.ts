@@ -11,6 +11,8 @@ import { SETTINGS } from './settings';
 /** HTTP is this many ports above the clients' port, unless it is told a place of its own. */
 const HTTP_PORT_OFFSET = 1_000;
 const PORT_MAX = 65_535;
+/** etcd's. */
+const QUOTA_BYTES = 2 * 2 ** 30;
 /** An election must outlast several heartbeats, or a single lost one begins it. (etcd's rule.) */
 const HEARTBEATS_PER_ELECTION = 5;
 
@@ -60,7 +62,9 @@ export function readConfig(sources: ConfigSources) {
     times: timesOf(read),
     limits: { requestBytesMax: values.maxRequestBytes, txnOperationsMax: values.maxTxnOps },
     logLimits: logLimitsOf(read),
-    quotaBackendBytes: values.quotaBackendBytes,
+    quotaBytes: quotaOf(values.quotaBackendBytes),
+    diskReserveBytes: values.diskReserveBytes,
+    stateCheckSeconds: values.stateCheckSeconds,
     retention: retentionOf(read),
     authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
@@ -74,13 +78,16 @@ export function readConfig(sources: ConfigSources) {
 /** What this release takes and does not act on yet: it is said, not passed over. */
 function withoutEffect({ values, sources }: Read): string[] {
   const given = {
-    quotaBackendBytes: values.quotaBackendBytes > 0,
-    autoCompactionRetention: retentionOf({ values, sources }) !== undefined,
     strictReconfigCheck: !values.strictReconfigCheck,
   };
   return Object.entries(given)
     .filter(([, wanted]) => wanted)
     .map(([name]) => `${sources[name as keyof typeof given] ?? name} has no effect in this release`);
+}
+
+/** As etcd reads it: 0 is the usual, less is none. */
+function quotaOf(bytes: number): number {
+  return bytes === 0 ? QUOTA_BYTES : bytes < 0 ? Infinity : bytes;
 }
 
 function tokensOf({ values, sources }: Read): TokenOptions {

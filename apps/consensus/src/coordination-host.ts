@@ -9,8 +9,13 @@ import { LeaderAccess, requestTimeoutUs } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
 import type { MemberOperation } from './member-changes';
+import { AutoCompaction } from './auto-compaction';
+import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
+import { AUDIT_PERIOD_US, ReplicaAudit, type Verdict } from './replica-audit';
+import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
+import { addsData, isRaised } from './state/alarm';
 import { checkAuthCommand, type AuthCommand } from './state/auth/auth-commands';
 import type { AuthSpace } from './state/auth/auth-space';
 import { MEMBER, NOBODY, type Authority } from './state/auth/authority';
@@ -21,20 +26,28 @@ import { readRange, readTxn, type Refused } from './state/read';
 import { checkOperation, DEFAULT_REQUEST_LIMITS, type Identity, type RequestLimits } from './state/request-check';
 import {
   isReadOnly,
+  type Alarm,
+  type AlarmChange,
   type Command,
   type DeleteRangeRequest,
   type LeaseId,
+  type LeaseRemaining,
   type PutRequest,
   type RangeRequest,
   type Revision,
   type TxnRequest,
 } from './state/requests';
 import type { ApplyResult, DeleteRangeResult, PutResult, RangeResult, TxnResult } from './state/results';
-import { EtcdStateMachine, type Applied } from './state/state-machine';
+import { EtcdStateMachine, type Applied, type StateCheck } from './state/state-machine';
+import { StateSnapshot } from './state-snapshot';
 import { WatchHub } from './watch-hub';
 
 /** Events that one step of a compaction looks at. */
 const COMPACT_STEP_EVENTS = 1_000;
+/** Each keeps pages of the store from being used again. */
+const SNAPSHOTS_MAX = 4;
+/** Hashes on their way to the leader. */
+const REPORTS_INFLIGHT_MAX = 16;
 /** Between two steps, so that a compaction leaves room for requests. */
 const COMPACT_PAUSE_US = 10_000;
 
@@ -63,8 +76,20 @@ export interface CoordinationHostOptions {
   ) => Group<ApplyResult>;
   /** Changes the members as the leader sees them; absent where they are fixed. */
   readonly changeMembers?: (operation: MemberOperation) => Promise<GroupConfiguration>;
+  /** The number that clients know a member by. */
+  readonly memberNumber: (nodeId: NodeId) => bigint;
+  readonly maintenance?: MaintenanceOptions;
   /** Called when this member starts to lead (and may serve) or stops. */
   readonly leadershipChanged?: (leads: boolean) => void;
+}
+
+export interface MaintenanceOptions {
+  /** How much of it there is, and may be; absent where nothing is measured. */
+  readonly storage?: { readonly gauge: StorageGauge; readonly limits: SpaceLimits };
+  /** Of the history; absent for all of it. */
+  readonly retention?: Retention;
+  /** From one comparison of the members' states to the next. */
+  readonly auditPeriodUs?: number;
 }
 
 /** A lease as `leaseTimeToLive` tells it. */
@@ -91,6 +116,12 @@ export class CoordinationHost {
   private readonly access: LeaderAccess;
   private readonly leases: LeaseKeeper;
   private readonly gate: ReadGate;
+  private readonly audit: ReplicaAudit;
+  /** Absent where nothing is measured. */
+  readonly space: SpaceWatch | undefined;
+  private readonly autoCompaction: AutoCompaction | undefined;
+  private reporting = 0;
+  private openSnapshots = 0;
   private readonly requestTimeoutUs: number;
   private readonly leaseTtlMinSeconds: bigint;
   private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
@@ -110,7 +141,20 @@ export class CoordinationHost {
     );
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
-    this.leases = new LeaseKeeper(ports, keySpace, store, (id) => this.expire(id));
+    this.leases = new LeaseKeeper(
+      ports,
+      keySpace,
+      store,
+      (id) => this.expire(id),
+      (leases) => this.checkpoint(leases),
+    );
+    const { storage, retention, auditPeriodUs = AUDIT_PERIOD_US } = options.maintenance ?? {};
+    this.audit = new ReplicaAudit(
+      ports,
+      () => this.group,
+      auditPeriodUs,
+      (member) => void this.raiseCorrupt(member),
+    );
     const tokens = options.tokens ?? new SimpleTokens(ports);
     this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, () => this.gate.pass());
     this.group = options.join({
@@ -118,9 +162,25 @@ export class CoordinationHost {
       prefix,
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
-    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, options.changeMembers ?? membersAreFixed);
+    const changeMembers = options.changeMembers ?? membersAreFixed;
+    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, this.audit, changeMembers);
     this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, this.requestTimeoutUs);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
+    const member = options.memberNumber(nodeId);
+    const ownAlarm = { member, type: 'no-space', automatic: true } as const;
+    this.space =
+      storage &&
+      new SpaceWatch(ports, storage.gauge, storage.limits, {
+        raised: () => this.alarms.find((alarm) => alarm.member === member && alarm.type === 'no-space'),
+        change: (action) => this.changeAlarm({ action, ...ownAlarm }, 'service').then(nothing, nothing),
+      });
+    this.autoCompaction =
+      retention &&
+      new AutoCompaction(ports, retention, {
+        revision: () => this.revision,
+        leads: () => this.leads,
+        compact: (revision) => this.compact(revision, false, 'service').then(nothing, nothing),
+      });
   }
 
   /** The revision that this member has applied. */
@@ -169,6 +229,25 @@ export class CoordinationHost {
     return granted(readTxn(this.machine.keySpace, this.options.store, request));
   }
 
+  /** The alarms that this member knows to be raised. */
+  get alarms(): readonly Alarm[] {
+    return this.machine.keySpace.meta(this.options.store).alarms;
+  }
+
+  /** The alarms raised anywhere before the call. */
+  async listAlarms(): Promise<readonly Alarm[]> {
+    await this.gate.pass();
+    return this.alarms;
+  }
+
+  /** @returns the alarms that are raised now, or were cleared now */
+  async changeAlarm(
+    change: Omit<AlarmChange, 'kind'>,
+    caller: Caller = 'client',
+  ): Promise<{ readonly revision: Revision; readonly alarms: readonly Alarm[] }> {
+    return resultOf('alarms', await this.propose({ kind: 'alarm', ...change }, caller));
+  }
+
   /** @param physical wait until what the compaction removes is removed here */
   async compact(revision: Revision, physical: boolean, caller: Caller = 'client'): Promise<Revision> {
     const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }, caller));
@@ -182,6 +261,7 @@ export class CoordinationHost {
     ttlSeconds: bigint,
     caller: Caller = 'client',
   ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
+    if (identityOf(caller) === 'client') this.admit(0);
     // Raised before it is proposed, so that members with other settings apply the same.
     const raised = ttlSeconds < this.leaseTtlMinSeconds ? this.leaseTtlMinSeconds : ttlSeconds;
     for (;;) {
@@ -283,10 +363,43 @@ export class CoordinationHost {
     }
   }
 
+  /**
+   * This member's state as it is, to be read over many turns. To be released.
+   * @throws {EtcdError} `too-many-requests`
+   */
+  openSnapshot(): StateSnapshot {
+    if (this.openSnapshots >= SNAPSHOTS_MAX) throw new EtcdError('too-many-requests');
+    this.openSnapshots++;
+    const reader = this.options.store.snapshot();
+    let isOpen = true;
+    const release = (): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.openSnapshots--;
+      reader.release();
+    };
+    const pause = (): Promise<void> => new Promise((resolve) => this.options.ports.timers.after(0, resolve));
+    // With a key space of its own: should a snapshot take the place of the state, this one stays where it is.
+    return new StateSnapshot(this.machine.keySpace.copy(), { ...reader, release }, pause);
+  }
+
+  /** Reads this member's state as it is, over many turns. */
+  async withSnapshot<T>(read: (snapshot: StateSnapshot) => Promise<T>): Promise<T> {
+    const snapshot = this.openSnapshot();
+    try {
+      return await read(snapshot);
+    } finally {
+      snapshot.release();
+    }
+  }
+
   /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
   stop(): void {
     this.stopped = true;
     this.leases.resign();
+    this.audit.resign();
+    this.space?.stop();
+    this.autoCompaction?.stop();
     this.watches.stop();
   }
 
@@ -301,8 +414,21 @@ export class CoordinationHost {
   private async proposeAs(authority: Authority, command: Command): Promise<ApplyResult> {
     const encoded = encodeCommand(command, authority);
     if (encoded.length > this.limits.requestBytesMax) throw new EtcdError('request-too-large');
+    if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
     const { result } = await this.access.ask({ kind: 'propose', command: encoded });
     return result;
+  }
+
+  /**
+   * Refuses what adds data while there is no room for it, before it takes some of that in the log.
+   * @throws {EtcdError} `no-space`
+   */
+  private admit(bytes: number): void {
+    const { alarms } = this;
+    // With data that differ, that is what to say: the log does.
+    if (isRaised(alarms, 'corrupt')) return;
+    if (isRaised(alarms, 'no-space')) throw new EtcdError('no-space');
+    this.space?.admit(bytes);
   }
 
   private demandOperation(request: RangeRequest | TxnRequest, caller: Caller): Promise<void> {
@@ -329,11 +455,12 @@ export class CoordinationHost {
     });
   }
 
-  private applied({ changes, leases, tokens, authChanged }: Applied): void {
+  private applied({ changes, leases, checks, tokens, authChanged }: Applied): void {
     // First, so that no watch is shown what came after its user lost the right to see it.
     this.gatekeeper.note(tokens, authChanged);
     this.watches.publish(changes);
     this.leases.note(leases);
+    for (const check of checks) void this.reportCheck(check);
     if (this.leads) this.compactLater(0);
     this.wakeApplied();
   }
@@ -357,9 +484,36 @@ export class CoordinationHost {
     this.leads = leads;
     if (leads) {
       this.leases.lead();
+      this.audit.lead();
       this.compactLater(0);
-    } else this.leases.resign();
+    } else {
+      this.leases.resign();
+      this.audit.resign();
+    }
     this.options.leadershipChanged?.(leads);
+  }
+
+  /** Best effort: a report that is lost is made up for by the next pass. */
+  private async reportCheck({ position, hash }: StateCheck): Promise<void> {
+    // A member that replays its log meets many checks that nobody waits for any more.
+    if (this.reporting >= REPORTS_INFLIGHT_MAX) return;
+    this.reporting++;
+    const report = { nodeId: this.options.nodeId, position, hash };
+    await this.access.ask({ kind: 'report-state', report }).then(nothing, nothing);
+    this.reporting--;
+  }
+
+  private async raiseCorrupt(verdict: Verdict): Promise<void> {
+    const member = verdict === undefined ? 0n : this.options.memberNumber(verdict);
+    if (this.alarms.some((alarm) => alarm.type === 'corrupt' && alarm.member === member)) return;
+    const change = { action: 'raise', member, type: 'corrupt', automatic: true } as const;
+    await this.changeAlarm(change, 'service').then(nothing, nothing);
+  }
+
+  private async checkpoint(leases: readonly LeaseRemaining[]): Promise<boolean> {
+    const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-checkpoint', leases }));
+    if (proposed.kind === 'applied') this.options.ports.probes.sometimes('lease-checkpointed');
+    return proposed.kind === 'applied';
   }
 
   /** What a member does of itself: it asks for nobody's leave. */
@@ -368,6 +522,8 @@ export class CoordinationHost {
   }
 
   private async expire(id: LeaseId): Promise<void> {
+    // It would be refused over and over; the lease ends when the operator has dealt with the alarm.
+    if (isRaised(this.alarms, 'corrupt')) return;
     const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-revoke', id }));
     if (proposed.kind === 'applied') {
       this.options.ports.probes.sometimes('lease-expired');
@@ -402,6 +558,8 @@ function membersAreFixed(): never {
   throw new SynodError('unimplemented', 'the members of this cluster are fixed');
 }
 
+/** What becomes of a proposal that is tried again at the next occasion. */
+function nothing(): void {}
 /** A shorter lease could expire while a new leader is being found: as with etcd, one and a half election time-outs, rounded up. */
 function leaseTtlMinSeconds(electionTimeoutUs: number): bigint {
   return BigInt(Math.ceil((1.5 * electionTimeoutUs) / 1_000_000));

@@ -23,6 +23,7 @@ type ResponseTo<R extends LeaderRequest> = Extract<
       'keep-alive': 'kept-alive';
       'time-to-live': 'lease-state';
       'change-members': 'members-changed';
+      'report-state': 'state-reported';
     }[R['kind']];
   }
 >;

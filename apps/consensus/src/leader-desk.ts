@@ -4,6 +4,7 @@ import type { LeaseKeeper } from './lease-keeper';
 import type { MemberOperation } from './member-changes';
 import { EtcdError } from './state/errors';
 import type { LeaderRequest, LeaderResponse } from './leader-requests';
+import type { ReplicaAudit } from './replica-audit';
 import type { KeySpace } from './state/key-space';
 import type { LeaseId } from './state/requests';
 import type { ApplyResult } from './state/results';
@@ -20,6 +21,7 @@ export class LeaderDesk {
     private readonly keySpace: KeySpace,
     private readonly store: StoreReader,
     private readonly leases: LeaseKeeper,
+    private readonly audit: ReplicaAudit,
     private readonly changeMembers: (operation: MemberOperation) => Promise<GroupConfiguration>,
   ) {}
 
@@ -37,6 +39,10 @@ export class LeaderDesk {
         return this.keepAlive(request.lease);
       case 'time-to-live':
         return this.timeToLive(request.lease);
+      case 'report-state':
+        if (this.group.status().role !== 'leader') throw failure({ kind: 'not-leader', leader: undefined });
+        this.audit.report(request.report);
+        return { kind: 'state-reported' };
       case 'change-members':
         return this.members(request.operation);
     }
@@ -55,7 +61,7 @@ export class LeaderDesk {
     // A leader that was deposed without knowing must not promise a time to live that its successor does not count.
     await this.confirmLeadership();
     const { revision } = this.keySpace.meta(this.store);
-    return { kind: 'kept-alive', revision, ttlSeconds: this.leases.renew(lease) ?? 0n };
+    return { kind: 'kept-alive', revision, ttlSeconds: (await this.leases.renew(lease)) ?? 0n };
   }
 
   private async timeToLive(lease: LeaseId): Promise<LeaderResponse> {

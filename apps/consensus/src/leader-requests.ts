@@ -5,6 +5,7 @@ import type { Instance } from '@synod/paxos';
 import type { GroupConfiguration } from '@synod/replication';
 import type { ErrorKind } from '@synod/runtime';
 import type { MemberOperation } from './member-changes';
+import type { StateReport } from './replica-audit';
 import { isEtcdErrorName, type EtcdErrorName } from './state/errors';
 import type { LeaseId, Revision } from './state/requests';
 import { decodeResult, encodeResult } from './state/result-codec';
@@ -18,7 +19,9 @@ export type LeaderRequest =
   | { readonly kind: 'barrier' }
   | { readonly kind: 'keep-alive'; readonly lease: LeaseId }
   | { readonly kind: 'time-to-live'; readonly lease: LeaseId }
-  | { readonly kind: 'change-members'; readonly operation: MemberOperation };
+  | { readonly kind: 'change-members'; readonly operation: MemberOperation }
+  /** What a member's state hashed to at a place in the log. */
+  | { readonly kind: 'report-state'; readonly report: StateReport };
 
 export type LeaderResponse =
   | { readonly kind: 'applied'; readonly result: ApplyResult }
@@ -38,7 +41,8 @@ export type LeaderResponse =
       /** −1 if there is no such lease. */
       readonly remainingSeconds: bigint;
       readonly keys: readonly Buffer[];
-    };
+    }
+  | { readonly kind: 'state-reported' };
 
 export type ForwardProtocol = RequestProtocol<LeaderRequest, LeaderResponse>;
 
@@ -70,6 +74,10 @@ function requestToWire({ id, body }: Numbered<LeaderRequest>): consensusV1.Leade
       return { id, timeToLive: { lease: body.lease.toString() } };
     case 'change-members':
       return { id, changeMembers: operationToWire(body.operation) };
+    case 'report-state': {
+      const { nodeId, position, hash } = body.report;
+      return { id, reportState: { nodeId, ...position, hash: hash.toString() } };
+    }
   }
 }
 
@@ -90,6 +98,11 @@ function requestBodyFromWire(message: consensusV1.LeaderRequest__Output): Leader
     case 'changeMembers': {
       const changeMembers = required(message.changeMembers, 'change_members');
       return { kind: 'change-members', operation: operationFromWire(changeMembers) };
+    }
+    case 'reportState': {
+      const { nodeId, instance, index, hash } = required(message.reportState, 'report_state');
+      const report = { nodeId, position: { instance: Number(instance), index }, hash: BigInt(hash) };
+      return { kind: 'report-state', report };
     }
     case undefined:
       throw new TypeError('the request to the leader has no body that this release knows');
@@ -120,6 +133,8 @@ function responseToWire({ id, body }: Numbered<LeaderResponse | ErrorResponse>):
           keys: [...body.keys],
         },
       };
+    case 'state-reported':
+      return { id, stateReported: {} };
     case 'error':
       return { id, error: { kind: body.error.kind, message: body.error.message, hint: body.error.hint ?? '' } };
   }
@@ -154,6 +169,8 @@ function responseBodyFromWire(message: consensusV1.LeaderResponse__Output): Lead
         keys: state.keys,
       };
     }
+    case 'stateReported':
+      return { kind: 'state-reported' };
     case 'error':
       return { kind: 'error', error: errorFromWire(required(message.error, 'error')) };
     case undefined:

@@ -1,5 +1,6 @@
 import { ManualTime } from '@synod/coordination';
 import { LeaseKeeper } from './lease-keeper';
+import type { LeaseRemaining } from './state/requests';
 import { StateBench } from './testing/state-bench';
 
 class Bench extends StateBench {
@@ -7,6 +8,7 @@ class Bench extends StateBench {
   /** Time that passed while the process stood still: the clock went on, no timer ran. */
   stalledUs = 0;
   readonly expired: bigint[] = [];
+  readonly checkpoints: (readonly LeaseRemaining[])[] = [];
   /** Whether a proposed revocation is chosen. */
   chosen = true;
   readonly keeper = new LeaseKeeper(
@@ -16,6 +18,12 @@ class Bench extends StateBench {
     async (id) => {
       this.expired.push(id);
       if (this.chosen) this.apply({ kind: 'lease-revoke', id });
+    },
+    async (leases) => {
+      this.checkpoints.push(leases);
+      // One that is not chosen may be for all its proposer knows.
+      if (this.chosen) this.apply({ kind: 'lease-checkpoint', leases });
+      return this.chosen;
     },
   );
 
@@ -36,10 +44,10 @@ it('knows no lease, and ends none, while it does not lead', async () => {
   const bench = new Bench();
   bench.grant(1n, 5n);
   await bench.time.advance(60 * SECOND);
-  expect([bench.expired, bench.keeper.renew(1n), bench.keeper.remaining(1n)]).toEqual([[], undefined, undefined]);
+  expect([bench.expired, await bench.keeper.renew(1n), bench.keeper.remaining(1n)]).toEqual([[], undefined, undefined]);
 });
 
-it('gives every lease its whole time again when it begins to lead', async () => {
+it('gives a lease its whole time again under a new leader if the log does not say what was left of it', async () => {
   const bench = new Bench();
   bench.grant(1n, 5n);
   await bench.time.advance(60 * SECOND);
@@ -55,11 +63,11 @@ it('counts from the last renewal', async () => {
   bench.keeper.lead();
   bench.grant(1n, 5n);
   await bench.time.advance(4 * SECOND);
-  expect(bench.keeper.renew(1n)).toBe(5n);
+  expect(await bench.keeper.renew(1n)).toBe(5n);
   await bench.time.advance(4 * SECOND);
   expect(bench.keeper.remaining(1n)).toEqual({ grantedSeconds: 5n, remainingSeconds: 1n });
   await bench.time.advance(2 * SECOND);
-  expect([bench.expired, bench.keeper.renew(1n)]).toEqual([[1n], undefined]);
+  expect([bench.expired, await bench.keeper.renew(1n)]).toEqual([[1n], undefined]);
 });
 
 it('renews nothing that it has proposed to revoke, and proposes again what was not chosen', async () => {
@@ -95,4 +103,59 @@ it('ends a multitude bit by bit', async () => {
   expect(bench.expired).toHaveLength(500);
   await bench.time.advance(SECOND);
   expect(bench.expired).toHaveLength(1_200);
+});
+
+describe('the remaining time of a lease', () => {
+  // etcd#9395: a lease had its whole time again after each election, so that one that nobody renews might never end.
+  it('outlives its leader, give or take half of it', async () => {
+    const bench = new Bench();
+    bench.keeper.lead();
+    bench.grant(1n, 60n);
+    await bench.time.advance(31 * SECOND);
+    bench.keeper.lead();
+    expect(bench.keeper.remaining(1n)).toEqual({ grantedSeconds: 60n, remainingSeconds: 30n });
+    await bench.time.advance(16 * SECOND);
+    bench.keeper.lead();
+    expect(bench.keeper.remaining(1n)).toEqual({ grantedSeconds: 60n, remainingSeconds: 15n });
+    await bench.time.advance(16 * SECOND);
+    expect(bench.expired).toEqual([1n]);
+  });
+
+  it('is logged seldom, and never for a lease that is renewed after a third of its time', async () => {
+    const bench = new Bench();
+    bench.keeper.lead();
+    bench.grant(1n, 60n);
+    bench.grant(2n, 60n);
+    for (let renewal = 0; renewal < 9; renewal++) {
+      await bench.time.advance(20 * SECOND);
+      expect(await bench.keeper.renew(1n)).toBe(60n);
+    }
+    expect(bench.checkpoints.flat().filter(({ id }) => id === 1n)).toEqual([]);
+    expect(bench.checkpoints.flat().map(({ remainingSeconds }) => remainingSeconds)).toEqual([30n, 15n, 8n, 3n]);
+  });
+
+  it('is logged for many leases bit by bit', async () => {
+    const bench = new Bench();
+    bench.keeper.lead();
+    for (let id = 1n; id <= 2_500n; id++) bench.grant(id, 60n);
+    await bench.time.advance(33 * SECOND);
+    expect(bench.checkpoints.map((leases) => leases.length)).toEqual([1_000, 1_000, 500]);
+  });
+
+  // A new leader counts from what was logged: a renewal that only the last one knew of would end early.
+  it('is whole again in the log before a renewal is answered', async () => {
+    const bench = new Bench();
+    bench.keeper.lead();
+    bench.grant(1n, 60n);
+    await bench.time.advance(40 * SECOND);
+    expect(await bench.keeper.renew(1n)).toBe(60n);
+    bench.keeper.lead();
+    expect(bench.keeper.remaining(1n)).toEqual({ grantedSeconds: 60n, remainingSeconds: 60n });
+    await bench.time.advance(40 * SECOND);
+    bench.chosen = false;
+    await expect(bench.keeper.renew(1n)).rejects.toMatchObject({ kind: 'not-leader' });
+    bench.chosen = true;
+    bench.keeper.lead();
+    expect(bench.keeper.remaining(1n)).toEqual({ grantedSeconds: 60n, remainingSeconds: 30n });
+  });
 });

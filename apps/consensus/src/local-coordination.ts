@@ -125,7 +125,10 @@ function kindOf(code: EtcdErrorName, lost: 'unavailable' | 'outcome-unknown'): E
     case 'lease-exists':
       return 'already-exists';
     case 'too-many-requests':
+    case 'no-space':
       return 'overloaded';
+    case 'corrupt':
+      return 'corrupt';
     case 'permission-denied':
       return 'permission-denied';
     case 'timed-out':

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
@@ -7,6 +7,7 @@ import { openStore } from '@synod/storage-engine';
 import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
+import { DATA_FOLDER } from './data-format';
 import type { Listener } from './listeners';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
@@ -15,23 +16,20 @@ import { etcdPages } from './served-pages';
 import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
-const SERVICE = 'consensus';
-/** Of everything in the data folder. */
-const FORMAT = 1;
 /** Calls in progress get this long when the service stops. */
 const DRAIN_MS = 1_000;
 
 /** A member of the coordination service: one Paxos group behind the etcd v3 API. */
 async function start(end: (error: unknown) => void): Promise<Running> {
   const config = readConfig({ argv: process.argv.slice(2), env: process.env });
-  const identity = { service: SERVICE, node: config.nodeId };
+  const identity = { service: DATA_FOLDER.service, node: config.nodeId };
   const log = new ServiceLog(identity, config.logLevel);
   const { clients, peers } = config;
   const clientTls = openTls(clients.tls, log);
   const peerTls = openTls(peers.tls, log);
   for (const warning of config.warnings) log.warn(warning);
   const metrics = new Metrics(identity);
-  const data = await DataFolder.open({ folder: config.dataDir, ...identity, nodeId: config.nodeId, format: FORMAT });
+  const data = await DataFolder.open({ folder: config.dataDir, nodeId: config.nodeId, ...DATA_FOLDER });
   const ports = {
     clock: systemClock,
     timers: systemTimers,
@@ -88,14 +86,21 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
     logLimits: config.logLimits,
+    maintenance: {
+      storage: {
+        gauge: { usage: () => store.usage(), freeBytes: () => freeBytesOf(data.folder) },
+        limits: { quotaBytes: config.quotaBytes, reserveBytes: config.diskReserveBytes },
+      },
+      ...(config.retention === undefined ? {} : { retention: config.retention }),
+      auditPeriodUs: config.stateCheckSeconds * 1_000_000,
+    },
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
   await data.join(node.founding.clusterId);
 
-  const storeBytes = (): number => statSync(path.join(data.folder, 'store', 'data.mdb')).size;
-  exposeNode(metrics, node, storeBytes);
-  addEtcdServices(clientServer, node, storeBytes);
+  exposeNode(metrics, node);
+  addEtcdServices(clientServer, node);
   clientServer.health.set(false);
   for (const { address, tls } of clients.listeners) await clientServer.listen(address, tls ? clientTls : undefined);
   log.info('listening', {
@@ -133,6 +138,12 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await data.release();
     },
   };
+}
+
+/** What the process may still write on the file system of a folder: less than what is free, if some of that is root's. */
+async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }
 
 function listed(listeners: readonly Listener[]): string {

@@ -197,7 +197,7 @@ describe.each([
     for (const name of NAMES) {
       expect(await cluster.settle(cluster.node(name).host.range(under('n')))).toMatchObject({ count: 3n });
     }
-    const { id } = await cluster.settle(cluster.node('n3').host.grantLease(0n, 5n));
+    const { id } = await cluster.settle(cluster.node('n3').host.grantLease(0n, 5n, 'client'));
     await cluster.settle(cluster.node('n2').host.put(put('leased', '1', { lease: id }), 'client'));
     expect(await cluster.settle(cluster.node('n1').host.leaseTimeToLive(id))).toMatchObject({
       grantedSeconds: 5n,
@@ -228,6 +228,30 @@ it('waits for the next leader with a write that never reached the last one', asy
   cluster.world.node(leader.nodeId).kill('process');
   await cluster.world.run(cluster.world.now + 20_000);
   expect(await cluster.settle(follower.host.put(put('a', '2'), 'client'))).toMatchObject({ kind: 'put' });
+});
+
+it('ends a lease after its time although the leader changes, and one that is renewed not before', async () => {
+  const cluster = new Cluster(10);
+  const leader = await cluster.founded();
+  const { world } = cluster;
+  const begun = world.now;
+  for (const id of [1n, 2n]) await cluster.settle(leader.host.grantLease(id, 20n, 'client'));
+  await world.run(begun + 14_000_000);
+  await cluster.settle(leader.host.keepLeaseAlive(2n));
+  const renewed = world.now;
+  await world.run(begun + 16_000_000);
+  world.node(leader.nodeId).kill('power');
+  const next = await cluster.awaitLeader(leader.nodeId);
+  expect((await cluster.settle(next.host.listLeases())).sort()).toContain(1n);
+  const ended = async (id: bigint): Promise<number> => {
+    while ((await cluster.settle(next.host.listLeases())).includes(id)) await world.run(world.now + 100_000);
+    return world.now;
+  };
+  // Half of the first ten seconds were logged last, and an election takes a moment.
+  const first = await ended(1n);
+  expect(first - begun).toBeGreaterThanOrEqual(20_000_000);
+  expect(first - begun).toBeLessThan(26_000_000);
+  expect((await ended(2n)) - renewed).toBeGreaterThanOrEqual(20_000_000);
 });
 
 it('refuses, and says so, while it is cut off from the others', async () => {

@@ -30,7 +30,8 @@ import {
   type Transport,
 } from '@synod/runtime';
 import type { TokenProvider } from './auth/token-provider';
-import { CoordinationHost } from './coordination-host';
+import { CoordinationHost, type MaintenanceOptions } from './coordination-host';
+import { STORE_PREFIX, WAL_FOLDER } from './data-format';
 import { FoundingRound, type Founder } from './founding';
 import { CONSENSUS_GROUP, type FounderReport } from './founding-protocol';
 import { FoundingStore, type ClusterFounding } from './founding-store';
@@ -39,11 +40,10 @@ import { failure } from './leader-desk';
 import { LocalCoordination } from './local-coordination';
 import { nextConfiguration, type MemberOperation } from './member-changes';
 import { EtcdError } from './state/errors';
+import { memberNumber } from './member-ids';
 import type { RequestLimits } from './state/request-check';
 import type { ApplyResult } from './state/results';
 
-/** Of every key of the group in the node's store; 0x00 is the replica host's own. */
-const STORE_PREFIX = Buffer.from([1]);
 /** Batches of timestamp requests being answered at once. */
 const TIMESTAMPS_INFLIGHT_MAX = 16_384;
 /** How long a stopping node tries to take itself off the list of nodes; its lease does it otherwise. */
@@ -95,6 +95,7 @@ export interface ConsensusNodeOptions {
   readonly failed: (error: unknown) => void;
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
+  readonly maintenance?: MaintenanceOptions;
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
   readonly limits?: RequestLimits;
@@ -154,7 +155,7 @@ export class ConsensusNode {
       ports: { ...ports, transport: peerTransport, bulkTransport: options.bulkTransport ?? peerTransport },
       store,
       peerProtocol: peerProtocol(),
-      walFolder: 'wal',
+      walFolder: WAL_FOLDER,
       failed,
       ...(options.times === undefined ? {} : { times: options.times }),
       ...(options.logLimits === undefined ? {} : { logLimits: options.logLimits }),
@@ -170,6 +171,11 @@ export class ConsensusNode {
       store,
       ports,
       link: links,
+      memberNumber: (member) => {
+        const found = group.configuration.members.find((each) => each.nodeId === member);
+        return found === undefined ? 0n : memberNumber(founding.clusterId, found.replicaId);
+      },
+      ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
       ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),

@@ -1,5 +1,5 @@
 import type { Page } from '@synod/service-kit';
-import { ETCD_API_VERSION } from './services/maintenance';
+import { ETCD_API_VERSION } from './services/api-version';
 
 /** What etcd answers over HTTP besides its metrics, for probes that were made for it. */
 export function etcdPages(obstacle: () => string | undefined): Readonly<Record<string, () => Page>> {

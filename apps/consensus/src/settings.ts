@@ -16,6 +16,7 @@ import {
 } from '@synod/service-kit';
 import { z } from 'zod';
 import type { Founder } from './founding';
+import { AUDIT_PERIOD_US } from './replica-audit';
 
 const MEMBERS_MAX = 7;
 /** A request is one command of the log and one message between members: a larger one holds up their heartbeats as long as an election takes. */
@@ -167,7 +168,11 @@ export const SETTINGS = {
   }),
   quotaBackendBytes: etcd(
     'quotaBackendBytes',
-    countSetting('bytes that the store may grow to; 0 for the usual', { min: -1, max: 2 ** 50, default: 0 }),
+    countSetting('bytes of data in the store above which puts are refused; 0 for 2 GiB, -1 for no quota', {
+      min: -1,
+      max: 2 ** 50,
+      default: 0,
+    }),
   ),
   autoCompactionMode: etcd(
     'autoCompactionMode',
@@ -179,6 +184,17 @@ export const SETTINGS = {
   autoCompactionRetention: etcd('autoCompactionRetention', retention),
   authToken: etcd('authToken', authToken),
 
+  diskReserveBytes: countSetting('bytes to keep free on the file system of --data-dir: below, puts are refused', {
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    // Some log, the store's pages of a large compaction, and a margin for whatever else is on the disk.
+    default: 256 * 2 ** 20,
+  }),
+  stateCheckSeconds: countSetting("seconds from one comparison of the members' states to the next", {
+    min: 1,
+    max: 7 * 24 * 3_600,
+    default: AUDIT_PERIOD_US / 1_000_000,
+  }),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
     min: 1,
     // They are all placed in one transaction.

@@ -9,6 +9,7 @@ const POINT = Buffer.alloc(0);
 export interface Place {
   readonly key: Buffer;
   readonly createRevision: Revision;
+  readonly lease: LeaseId;
   /** Of the answer that gave it. */
   readonly revision: Revision;
 }
@@ -50,7 +51,8 @@ export class Succession {
     );
     const response = result.responses[0];
     const present = response?.kind === 'range' ? response.entries[0] : undefined;
-    return { key, createRevision: present?.createRevision ?? result.revision, revision: result.revision, present };
+    const createRevision = present?.createRevision ?? result.revision;
+    return { key, createRevision, lease, revision: result.revision, present };
   }
 
   /**
@@ -63,9 +65,21 @@ export class Succession {
       signal.throwIfAborted();
       const ahead = await this.lastBefore(place);
       if (ahead.entry === undefined) break;
-      await this.changed(ahead.entry.key, ahead.revision + 1n, signal, (type) => type === 'delete');
+      const { key } = ahead.entry;
+      const deleted = (of: Buffer, after: Revision) => (until: AbortSignal) =>
+        this.changed(of, after + 1n, until, (type) => type === 'delete');
+      // Whose own lease ends while it waits is told at once, not when it would have been its turn.
+      await firstOf(signal, [deleted(key, ahead.revision), deleted(place.key, place.revision)]);
+      await this.requireOwn(place);
     }
-    // The lease may have ended meanwhile: an owner that is none would never be waited for.
+    // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
+    const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
+    if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
+    return this.requireOwn(place);
+  }
+
+  /** @returns the revision at which the place was still there */
+  private async requireOwn(place: Place): Promise<Revision> {
     const own = await this.host.range(rangeRequest(place.key, POINT), false, this.caller);
     if (own.entries[0]?.createRevision !== place.createRevision) throw new PlaceLost(place.key);
     return own.revision;
@@ -136,5 +150,15 @@ export class Succession {
       this.caller,
     );
     return { entry: result.entries[0], revision: result.revision };
+  }
+}
+
+/** Waits for the first of several things, and gives up the others. */
+async function firstOf(signal: AbortSignal, waits: readonly ((until: AbortSignal) => Promise<void>)[]): Promise<void> {
+  const settled = new AbortController();
+  try {
+    await Promise.race(waits.map((wait) => wait(AbortSignal.any([signal, settled.signal]))));
+  } finally {
+    settled.abort();
   }
 }

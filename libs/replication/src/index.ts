@@ -28,6 +28,7 @@ export {
   type ReplicationObserver,
   type ReplicationTimes,
 } from './replica-host';
-export { stateDigest } from './group-states';
+export { stateDigest, writeGroupState, type GroupState } from './group-states';
+export { writeFoundingLog } from './founding-log';
 export type { Identity } from './peer-link';
 export { peerProtocol } from './peer-codec';

@@ -34,7 +34,10 @@ export interface StoreTransaction extends StoreReader {
   remove(key: Uint8Array): void;
 }
 
-/** A view that stays the same over any number of event-loop turns, whatever is committed meanwhile. Costs disk space until it is released. */
+/**
+ * A store as it was at one moment, for those who read more than fits into a turn: transactions that follow do not show in it. Its range
+ * may be read across turns. It keeps old data alive, on disk too, until it is released.
+ */
 export interface StoreSnapshot extends StoreReader {
   /** Idempotent. Nothing may be read afterwards. */
   release(): void;
@@ -56,7 +59,7 @@ export interface Store extends StoreReader {
    * Transactions do not nest, and inside `work` the store is read through the transaction only.
    */
   transaction<T>(work: (transaction: StoreTransaction) => T): T;
-  /** The store as some transaction boundary left it, the last one that `flush` had resolved for or a later one. */
+  /** What the store holds now. Never called inside a transaction. */
   snapshot(): StoreSnapshot;
   /** Resolves once every transaction committed before this call is durable. */
   flush(): Promise<void>;

@@ -86,11 +86,6 @@ export class SimStore {
     }
   }
 
-  /** Of the last flush, or of now: a reader must do with either. */
-  snapshot(): Tree {
-    return (this.fate.chance(1, 2) ? this.flushed.tree : this.tree).clone();
-  }
-
   flush(inc: Incarnation): Promise<void> {
     const boundary = this.boundary();
     return this.disk.call(inc, 'sync', () => {
@@ -108,6 +103,26 @@ export class SimStore {
       yield entry;
       invariant(version === this.version, 'range-reads-one-version', () => 'a transaction committed under a range');
     }
+  }
+
+  snapshot(): StoreSnapshot {
+    const tree = this.tree.clone();
+    let released = false;
+    const mustBeOpen = (): void => {
+      if (released) throw new Error('the snapshot is released');
+    };
+    return {
+      get: (key) => {
+        mustBeOpen();
+        const value = tree.get(textOf(key));
+        return value === undefined ? undefined : Buffer.from(value);
+      },
+      range: (range) => {
+        mustBeOpen();
+        return { [Symbol.iterator]: () => entriesOf(tree, range) };
+      },
+      release: () => void (released = true),
+    };
   }
 
   private remember(): void {
@@ -182,19 +197,7 @@ class StorePort implements Store {
 
   snapshot(): StoreSnapshot {
     this.mustBeOpen();
-    const tree = this.store.snapshot();
-    return {
-      get: (key) => {
-        this.mustBeOpen();
-        const value = tree.get(textOf(key));
-        return value === undefined ? undefined : Buffer.from(value);
-      },
-      range: (range) => {
-        this.mustBeOpen();
-        return { [Symbol.iterator]: () => entriesOf(tree, range) };
-      },
-      release: () => tree.clear(),
-    };
+    return this.store.snapshot();
   }
 
   async flush(): Promise<void> {

@@ -1,4 +1,4 @@
-export { LmdbStore, openStore, type StoreOptions } from './lmdb-store';
+export { LmdbStore, openStore, type StoreOptions, type StoreUsage } from './lmdb-store';
 
 // Versions of keys, over any StoreReader.
 export { newestVersion, putVersion, readAt, type Version } from './mvcc';

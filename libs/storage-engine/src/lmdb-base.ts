@@ -1,5 +1,5 @@
 import { open, type RootDatabase, type Transaction } from 'lmdb';
-import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange, type StoreSnapshot } from '@synod/runtime';
+import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange } from '@synod/runtime';
 import type { Memtable } from './memtable';
 
 /**
@@ -22,15 +22,23 @@ const VALUES = {
 /** The smallest key there is. */
 const FIRST_KEY = Buffer.from([0]);
 
+/** One version of what lies below the memtables. */
+export interface BaseSnapshot {
+  get(key: Uint8Array): Buffer | undefined;
+  range(range: KeyRange): Iterable<Entry>;
+  close(): void;
+}
+
 /** What lies below the memtables of a store. */
 export interface StoreBase {
   get(key: Uint8Array): Buffer | undefined;
   /** All entries of a range, lazily; its limit is for who reads it, since memtables may have removed some of them. */
   range(range: KeyRange): Iterable<Entry>;
-  /** What has been written so far, as it stays. */
-  snapshot(): StoreSnapshot;
+  /** The newest committed version, kept readable until it is closed. */
+  snapshot(): BaseSnapshot;
   /** Writes all changes of some tables, oldest first, as one transaction. Resolves once they are visible and durable. */
   write(tables: readonly Memtable[]): Promise<void>;
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number };
   close(): Promise<void>;
 }
 
@@ -66,37 +74,41 @@ export class LmdbBase implements StoreBase {
   }
 
   range(range: KeyRange): Iterable<Entry> {
-    return this.walk(range);
+    return this.walk(range, {});
   }
 
-  snapshot(): StoreSnapshot {
+  snapshot(): BaseSnapshot {
+    // Reads share one transaction for a while; this one is of its own, and of the newest version.
+    this.db.resetReadTxn();
     const transaction = this.db.useReadTransaction();
-    let released = false;
     return {
       get: (key) => this.db.get(key, { transaction }),
-      range: (range) => this.walk(range, transaction),
-      release: () => {
-        if (!released) transaction.done();
-        released = true;
-      },
+      range: (range) => this.walk(range, { transaction }),
+      close: () => transaction.done(),
     };
   }
 
-  private *walk({ start, end, reverse, limit }: KeyRange, transaction?: Transaction): Generator<Entry> {
+  /** Of the file, and of its pages in use. Pages that were freed are used again; the file never shrinks. */
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number } {
+    const stats = this.db.getStats() as TreeStats & { readonly free: TreeStats; readonly lastPageNumber: number };
+    const pages = META_PAGES + treePages(stats) + treePages(stats.free);
+    return { fileBytes: (stats.lastPageNumber + 1) * stats.pageSize, inUseBytes: pages * stats.pageSize };
+  }
+
+  private *walk({ start, end, reverse }: KeyRange, options: { readonly transaction?: Transaction }): Generator<Entry> {
     const [from, to] = [bound(start), bound(end)];
     if (Buffer.compare(from, to) >= 0) return;
-    const options = transaction === undefined ? {} : { transaction, ...(limit === undefined ? {} : { limit }) };
     const entries =
       reverse === true
         ? this.db.getRange({
+            ...options,
             start: to,
             end: from,
             reverse: true,
             exclusiveStart: true,
             inclusiveEnd: true,
-            ...options,
           })
-        : this.db.getRange({ start: from, end: to, ...options });
+        : this.db.getRange({ ...options, start: from, end: to });
     for (const { key, value } of entries) yield { key: key as Buffer, value };
   }
 
@@ -121,6 +133,21 @@ export class LmdbBase implements StoreBase {
   close(): Promise<void> {
     return this.db.close();
   }
+}
+
+/** As LMDB counts the pages of a tree. */
+interface TreeStats {
+  readonly pageSize: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+/** LMDB alternates between two roots. */
+const META_PAGES = 2;
+
+function treePages({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStats): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
 /** LMDB takes no bound that is longer than a key can be; cut to one byte more than any key, it still parts the same keys. */

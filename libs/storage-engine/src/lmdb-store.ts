@@ -12,8 +12,14 @@ import {
   type StoreTransaction,
 } from '@synod/runtime';
 import { latin1, layeredRange } from './layered-range';
-import { LmdbBase, type StoreBase } from './lmdb-base';
+import { LmdbBase, type BaseSnapshot, type StoreBase } from './lmdb-base';
 import { Memtable, type Change } from './memtable';
+
+/** Bytes on disk. `inUseBytes` counts what waits to be written as well. */
+export interface StoreUsage {
+  readonly fileBytes: number;
+  readonly inUseBytes: number;
+}
 
 export interface StoreOptions {
   /** Folder of the operating system; created if missing. One process at a time. */
@@ -45,6 +51,8 @@ export class LmdbStore implements Store {
   private readonly sealed: Memtable[] = [];
   /** Resolves once every sealed table is in LMDB. Rejects for good if one cannot be written. */
   private written: Promise<void> = Promise.resolve();
+  /** Those that are open: LMDB must not be closed under them. */
+  private readonly snapshots = new Set<BaseSnapshot>();
   private failure: SynodError | undefined;
   private inTransaction = false;
   private isClosed = false;
@@ -56,6 +64,14 @@ export class LmdbStore implements Store {
   /** Of transactions not yet durable, about. The store sets no bound: its host slows down above one. */
   get pendingBytes(): number {
     return this.sealed.reduce((sum, table) => sum + table.bytes, this.active.bytes);
+  }
+
+  /** Bytes on disk: of the file, and of what in it holds data. Grows and shrinks as tables are written. */
+  usage(): StoreUsage {
+    this.checkUsable();
+    const { fileBytes, inUseBytes } = this.base.usage();
+    const waiting = inUseBytes + this.pendingBytes;
+    return { fileBytes: Math.max(fileBytes, waiting), inUseBytes: waiting };
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -101,10 +117,26 @@ export class LmdbStore implements Store {
     return result;
   }
 
-  /** LMDB shows whole tables only, so that what it holds is a transaction boundary: invariant `tables-hold-whole-transactions`. */
   snapshot(): StoreSnapshot {
     this.checkUsable();
-    return this.base.snapshot();
+    if (this.inTransaction) throw new SynodError('failed-precondition', 'a transaction of the store is in progress');
+    // Sealed tables no longer change. Some may be in the base's version already: they say the same.
+    void this.seal();
+    const tables = [...this.sealed];
+    const base = this.base.snapshot();
+    this.snapshots.add(base);
+    return {
+      get: (key) => {
+        this.checkUsable();
+        return lookUp(tables, base, key);
+      },
+      range: (range) => ({
+        [Symbol.iterator]: () => layeredRange(tables, base.range(range), range, () => this.checkUsable()),
+      }),
+      release: () => {
+        if (this.snapshots.delete(base)) base.close();
+      },
+    };
   }
 
   async flush(): Promise<void> {
@@ -115,6 +147,8 @@ export class LmdbStore implements Store {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
+    for (const snapshot of this.snapshots) snapshot.close();
+    this.snapshots.clear();
     try {
       await this.seal();
     } finally {
@@ -149,10 +183,8 @@ export class LmdbStore implements Store {
   }
 
   private read(key: Uint8Array): Buffer | undefined {
-    const name = keyName(key);
-    let change = this.active.get(name);
-    for (let i = 0; change === undefined && i < this.sealed.length; i += 1) change = this.sealed[i]?.get(name);
-    if (change === undefined) return this.base.get(key);
+    const change = this.active.get(keyName(key));
+    if (change === undefined) return lookUp(this.sealed, this.base, key);
     return change === 'removed' ? undefined : Buffer.from(change);
   }
 
@@ -214,6 +246,15 @@ class LayeredTransaction implements StoreTransaction {
     const name = keyName(key);
     this.undoLog.push({ key: name, previous: this.table.set(name, change) });
   }
+}
+
+/** Through tables, newest first, and then below them. */
+function lookUp(tables: readonly Memtable[], base: Pick<StoreBase, 'get'>, key: Uint8Array): Buffer | undefined {
+  const name = keyName(key);
+  let change: Change | undefined;
+  for (let i = 0; change === undefined && i < tables.length; i += 1) change = tables[i]?.get(name);
+  if (change === undefined) return base.get(key);
+  return change === 'removed' ? undefined : Buffer.from(change);
 }
 
 function keyName(key: Uint8Array): string {

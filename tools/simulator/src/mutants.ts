@@ -69,8 +69,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks:
       'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
     file: 'apps/consensus/src/coordination-host.ts',
-    find: "checkOperation(request, 'client');\n    if (!serializable) await this.gate.pass();",
-    replace: "checkOperation(request, 'client');",
+    find: "checkOperation(request, 'client', this.limits);\n    if (!serializable) await this.gate.pass();",
+    replace: "checkOperation(request, 'client', this.limits);",
     killedBy: HISTORIES,
     seed: 2,
   },
@@ -133,8 +133,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'snapshot-of-another-index',
     breaks: 'A snapshot comes with the applied index of the very state that is in it.',
     file: 'libs/replication/src/snapshot-server.ts',
-    find: 'const snapshot = { snapshotId, appliedThrough, members: group.members };',
-    replace: 'const snapshot = { snapshotId, appliedThrough: appliedThrough + 1, members: group.members };',
+    find: 'const snapshot = { snapshotId, appliedThrough, configuration };',
+    replace: 'const snapshot = { snapshotId, appliedThrough: appliedThrough + 1, configuration };',
     killedBy: ['replicas-agree', 'snapshot-is-of-its-index', ...HISTORIES],
     seed: 10,
   },
@@ -146,6 +146,16 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'await Promise.resolve();\n    if (this.stopped) return;',
     killedBy: ['truncated-is-applied', 'applied-is-logged'],
     seed: 10,
+  },
+  {
+    name: 'state-outside-the-log',
+    breaks: 'Applying a command is a function of the replicated state alone.',
+    file: 'apps/consensus/src/state/state-machine.ts',
+    find: 'const { authority, command } = decodeCommand(bytes);',
+    replace:
+      "const { authority, command } = decodeCommand(bytes);\n    const self = this as unknown as { n?: number };\n    self.n = (self.n ?? 0) + 1;\n    if (self.n % 50 === 0) transaction.put(Buffer.from('\\x01z'), Buffer.from(String(self.n)));",
+    killedBy: ['replicas-are-equal'],
+    seed: 3,
   },
   {
     name: 'reduce-before-all-maps',

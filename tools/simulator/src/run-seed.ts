@@ -117,6 +117,7 @@ class SeedRun {
       for (const { finish } of this.bound()) await finish?.(hostOf(first?.host));
     });
     await this.until('replicas-catch-up', () => this.lagging() === 0);
+    this.checkStates();
     this.checkHistories();
     this.checkReplicas();
     this.checkFloor();
@@ -180,7 +181,10 @@ class SeedRun {
 
   private async until(name: string, condition: () => boolean): Promise<void> {
     const held = await this.world.run(condition, HEAL_US);
-    if (!held) throw new Broken('liveness', name, `not so within ${HEAL_US / SECOND_US} virtual seconds`);
+    if (held) return;
+    // A cluster that found its states to differ stops on purpose.
+    this.checkStates();
+    throw new Broken('liveness', name, `not so within ${HEAL_US / SECOND_US} virtual seconds`);
   }
 
   private async finished(name: string, work: () => Promise<void>): Promise<void> {
@@ -194,7 +198,9 @@ class SeedRun {
       },
     );
     await this.until(name, () => done);
-    if (failed !== undefined) throw new Broken('liveness', name, textOf(failed));
+    if (failed === undefined) return;
+    this.checkStates();
+    throw new Broken('liveness', name, textOf(failed));
   }
 
   private inDoubt(): number {
@@ -211,6 +217,18 @@ class SeedRun {
       most.set(group, Math.max(most.get(group) ?? 0, appliedThrough));
     }
     return statuses.filter(({ group, appliedThrough }) => appliedThrough < (most.get(group) ?? 0)).length;
+  }
+
+  /** The consensus members compare their states all the while, whole stores and not only what was applied. */
+  private checkStates(): void {
+    const alarms = this.cluster.consensus.flatMap((node) => node.host?.host.alarms ?? []);
+    const corrupt = alarms.find(({ type }) => type === 'corrupt');
+    if (corrupt === undefined) return;
+    throw new Broken(
+      'invariant',
+      'replicas-are-equal',
+      `the state of member ${corrupt.member} differs from the others'`,
+    );
   }
 
   private checkHistories(): void {

@@ -36,6 +36,8 @@ function prefixOfGroup(group: string): Buffer {
 
 /** One port for everything: a simulated machine has one address. */
 const PORT = 1;
+/** A run of a seed is short: members compare their states often. */
+const AUDIT_PERIOD_US = 2_000_000;
 const addressOf = (name: string): string => `${name}:${PORT}`;
 const named = (service: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${service}-${index + 1}`);
@@ -136,6 +138,7 @@ export class SimulatedCluster {
       failed: (error) => this.world.fail(error),
       observer: this.watcher,
       logLimits: this.shape.logLimits,
+      maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
       onLeadership: (leads, coordination) => {
         planner?.stop();
         planner = leads ? this.plan(ports, coordination) : undefined;

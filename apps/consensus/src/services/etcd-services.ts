@@ -16,7 +16,7 @@ import { watchService } from './watch';
 const WAITING = { deadlineMsMax: Infinity };
 
 /** Serves everything that clients of the coordination service may call, but the timestamp stream, which the node serves itself. */
-export function addEtcdServices(server: GrpcServer, node: ConsensusNode, storeBytes: () => number): void {
+export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   const member = new ServedMember(node);
   // Only what has its access rules is served, and only by them.
   const add = <Name extends ServedService>(name: Name, handlers: ServiceHandlers<Name>, options = {}): void =>
@@ -25,7 +25,7 @@ export function addEtcdServices(server: GrpcServer, node: ConsensusNode, storeBy
   add('etcdserverpb.Watch', watchService(member));
   add('etcdserverpb.Lease', leaseService(member));
   add('etcdserverpb.Cluster', clusterService(member));
-  add('etcdserverpb.Maintenance', maintenanceService(member, storeBytes));
+  add('etcdserverpb.Maintenance', maintenanceService(member));
   add('etcdserverpb.Auth', authService(member));
   add('v3lockpb.Lock', lockService(member), WAITING);
   add('v3electionpb.Election', electionService(member), WAITING);

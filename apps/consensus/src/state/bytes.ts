@@ -81,6 +81,11 @@ export class ByteReader {
     return this.bytes.subarray(start, start + length);
   }
 
+  /** Whether everything was read: a record may have been written before its last fields existed. */
+  get isAtEnd(): boolean {
+    return this.offset === this.bytes.length;
+  }
+
   /** @throws {SynodError} `corrupt` if bytes are left: a later release wrote more than this one reads */
   end(): void {
     if (this.offset !== this.bytes.length) throw truncated(`${this.bytes.length - this.offset} bytes are left over`);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { Authority } from './auth/authority';
 import { decodeCommand, encodeCommand } from './command-codec';
 import { ETCD_ERRORS, isEtcdErrorName } from './errors';
-import type { Command, OperationRequest } from './requests';
+import type { Alarm, Command, OperationRequest } from './requests';
 import { decodeResult, encodeResult } from './result-codec';
 import type { ApplyResult, OperationResult } from './results';
 
@@ -57,6 +57,11 @@ const { txn } = fc.letrec<{ txn: OperationRequest & { kind: 'txn' }; operation: 
     failure: fc.array(tie('operation'), { maxLength: 3 }),
   }),
 }));
+const alarm: fc.Arbitrary<Alarm> = fc.record({
+  member: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  type: fc.constantFrom('none' as const, 'no-space' as const, 'corrupt' as const),
+  automatic: flag,
+});
 const name = fc.string({ unit: 'grapheme', maxLength: 20 });
 const permission = fc.record({
   access: fc.constantFrom('read' as const, 'write' as const, 'readwrite' as const),
@@ -87,6 +92,14 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant('compact-step' as const), events: fc.integer({ min: 0, max: 2 ** 31 }) }),
   fc.record({ kind: fc.constant('lease-grant' as const), id: int64, ttlSeconds: int64 }),
   fc.record({ kind: fc.constant('lease-revoke' as const), id: int64 }),
+  fc
+    .tuple(alarm, fc.constantFrom('raise' as const, 'clear' as const))
+    .map(([each, action]) => ({ kind: 'alarm' as const, action, ...each })),
+  fc.record({
+    kind: fc.constant('lease-checkpoint' as const),
+    leases: fc.array(fc.record({ id: int64, remainingSeconds: int64 }), { maxLength: 3 }),
+  }),
+  fc.record({ kind: fc.constant('check-state' as const), start: bytes, entries: fc.integer({ min: 0, max: 2 ** 31 }) }),
 );
 
 const entry = fc.record({
@@ -123,11 +136,25 @@ const result: fc.Arbitrary<ApplyResult> = fc.oneof(
   simpleResult,
   txnResult,
   fc.record({
-    kind: fc.constantFrom('compacted' as const, 'lease-revoked' as const, 'auth-changed' as const),
+    kind: fc.constantFrom(
+      'compacted' as const,
+      'lease-revoked' as const,
+      'lease-checkpointed' as const,
+      'auth-changed' as const,
+    ),
     revision: int64,
   }),
   fc.record({ kind: fc.constant('compact-step' as const), revision: int64, finished: flag }),
   fc.record({ kind: fc.constant('lease-granted' as const), revision: int64, id: int64, ttlSeconds: int64 }),
+  fc.record({ kind: fc.constant('alarms' as const), revision: int64, alarms: fc.array(alarm, { maxLength: 3 }) }),
+  fc.record({
+    kind: fc.constant('state-checked' as const),
+    revision: int64,
+    next: fc.option(
+      bytes.filter(({ length }) => length > 0),
+      { nil: undefined },
+    ),
+  }),
   fc.record({
     kind: fc.constant('refused' as const),
     revision: int64,

@@ -1,4 +1,5 @@
 import { SynodError } from '@synod/runtime';
+import { readAlarm, writeAlarm } from './alarm-codec';
 import {
   AUTH_KIND,
   authKindOf,
@@ -10,6 +11,7 @@ import {
 import { NOBODY, type Authority } from './auth/authority';
 import { ByteReader, ByteWriter } from './bytes';
 import type {
+  AlarmChange,
   Command,
   CompareRequest,
   CompareResult,
@@ -37,6 +39,9 @@ const KIND = {
   'lease-revoke': 7,
   // Occurs inside transactions only.
   range: 8,
+  alarm: 40,
+  'lease-checkpoint': 41,
+  'check-state': 42,
   ...AUTH_KIND,
 } as const satisfies Record<Command['kind'] | OperationRequest['kind'], number>;
 
@@ -47,6 +52,7 @@ const AUTHORIZED = 64;
 const SORT_ORDERS: readonly SortOrder[] = ['none', 'ascend', 'descend'];
 const SORT_TARGETS: readonly SortTarget[] = ['key', 'version', 'create', 'mod', 'value'];
 const COMPARE_TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', 'value', 'lease'];
+const ALARM_ACTIONS: readonly AlarmChange['action'][] = ['raise', 'clear'];
 const COMPARE_RESULTS: readonly CompareResult[] = ['equal', 'greater', 'less', 'not-equal'];
 
 /** What lies in the log. */
@@ -75,6 +81,16 @@ export function encodeCommand(command: Command, authority: Authority = NOBODY): 
       break;
     case 'lease-revoke':
       fields.byte(KIND['lease-revoke']).int64(command.id);
+      break;
+    case 'alarm':
+      writeAlarm(fields.byte(KIND.alarm).byte(ALARM_ACTIONS.indexOf(command.action)), command);
+      break;
+    case 'lease-checkpoint':
+      fields.byte(KIND['lease-checkpoint']).varint(command.leases.length);
+      for (const { id, remainingSeconds } of command.leases) fields.int64(id).int64(remainingSeconds);
+      break;
+    case 'check-state':
+      fields.byte(KIND['check-state']).blob(command.start).varint(command.entries);
       break;
     default:
       writeAuthCommand(fields, command);
@@ -105,6 +121,17 @@ function readCommand(fields: ByteReader, kind: number): Command {
       return { kind: 'lease-grant', id: fields.int64(), ttlSeconds: fields.int64() };
     case KIND['lease-revoke']:
       return { kind: 'lease-revoke', id: fields.int64() };
+    case KIND.alarm: {
+      const action = named(ALARM_ACTIONS, fields.byte());
+      return { kind: 'alarm', action, ...readAlarm(fields) };
+    }
+    case KIND['lease-checkpoint']:
+      return {
+        kind: 'lease-checkpoint',
+        leases: list(fields, (each) => ({ id: each.int64(), remainingSeconds: each.int64() })),
+      };
+    case KIND['check-state']:
+      return { kind: 'check-state', start: fields.blob(), entries: fields.varint() };
     default: {
       const authKind = authKindOf(kind);
       if (authKind !== undefined) return readAuthCommand(fields, authKind);

@@ -25,6 +25,7 @@ export const ETCD_ERRORS = {
   'learner-not-ready': ['FAILED_PRECONDITION', 'can only promote a learner member which is in sync with leader'],
   'too-many-learners': ['FAILED_PRECONDITION', 'too many learner members in cluster'],
   'too-many-requests': ['RESOURCE_EXHAUSTED', 'too many requests'],
+  'no-space': ['RESOURCE_EXHAUSTED', 'mvcc: database space exceeded'],
   'permission-denied': ['PERMISSION_DENIED', 'permission denied'],
   'invalid-auth-token': ['UNAUTHENTICATED', 'invalid auth token'],
   'auth-not-enabled': ['FAILED_PRECONDITION', 'authentication is not enabled'],
@@ -53,6 +54,10 @@ export const ETCD_ERRORS = {
   'timed-out-connection-lost': ['UNAVAILABLE', 'request timed out, possibly due to connection lost'],
   'timed-out-apply': ['UNAVAILABLE', 'request timed out, waiting for the applied index took too long'],
   unhealthy: ['UNAVAILABLE', 'unhealthy cluster'],
+  corrupt: ['DATA_LOSS', 'corrupt cluster'],
+  'downgrade-version-format': ['INVALID_ARGUMENT', 'wrong downgrade target version format'],
+  'downgrade-version': ['INVALID_ARGUMENT', 'invalid downgrade target version'],
+  'no-downgrade': ['FAILED_PRECONDITION', 'no inflight downgrade job'],
 } as const satisfies Record<string, readonly [EtcdStatus, string]>;
 
 /** The gRPC status names that occur in the table. */
@@ -63,6 +68,7 @@ export type EtcdStatus =
   | 'FAILED_PRECONDITION'
   | 'RESOURCE_EXHAUSTED'
   | 'PERMISSION_DENIED'
+  | 'DATA_LOSS'
   | 'UNAUTHENTICATED'
   | 'UNAVAILABLE';
 

@@ -1,6 +1,7 @@
-import { prefixEnd, type StoreReader, type StoreTransaction } from '@synod/runtime';
+import { prefixEnd, STORE_KEY_BYTES_MAX, type Entry, type StoreReader, type StoreTransaction } from '@synod/runtime';
+import { readAlarm, writeAlarm } from './alarm-codec';
 import { ByteReader, ByteWriter } from './bytes';
-import type { KeyValue, LeaseId, Revision } from './requests';
+import type { Alarm, KeyValue, LeaseId, Revision } from './requests';
 import type { VersionPlace } from './results';
 import type { Span } from './span';
 
@@ -24,6 +25,13 @@ export interface Version {
   readonly previous: VersionPlace | undefined;
 }
 
+export interface Lease {
+  readonly id: LeaseId;
+  readonly ttlSeconds: bigint;
+  /** What a leader that knows nothing newer counts from: the last checkpoint, or the whole time. */
+  readonly remainingSeconds: bigint;
+}
+
 /** The store's counters. */
 export interface Meta {
   readonly revision: Revision;
@@ -31,9 +39,12 @@ export interface Meta {
   readonly compacted: Revision;
   /** Everything a compaction had to remove before this place is removed. */
   readonly removedBefore: VersionPlace;
+  /** In the order they were raised; each kind once per member. */
+  readonly alarms: readonly Alarm[];
 }
 
-const NEW_STORE: Meta = { revision: 1n, compacted: -1n, removedBefore: { revision: 0n, sub: 0 } };
+const NEW_STORE: Meta = { revision: 1n, compacted: -1n, removedBefore: { revision: 0n, sub: 0 }, alarms: [] };
+const NO_ALARMS: readonly Alarm[] = [];
 const META = Buffer.from('m');
 const LATEST = Buffer.from('k');
 const VERSION = Buffer.from('v');
@@ -48,7 +59,7 @@ const ATTACHED = Buffer.from('a');
  * | `m` | `Meta` |
  * | `k` key | `Latest`: what a range of the present walks |
  * | `v` revision, sub | `Version`: the history in the order it was made, each value once |
- * | `l` lease | its time to live |
+ * | `l` lease | its time to live, and what was left of it when that was last logged |
  * | `a` lease, key | nothing: the keys a lease holds |
  *
  * A version names the one it replaced, so a past state is found by walking back from the present, and compaction is one walk over
@@ -61,6 +72,11 @@ export class KeySpace {
     this.metaKey = Buffer.concat([prefix, META]);
   }
 
+  /** The same keys; does not move along. */
+  copy(): KeySpace {
+    return new KeySpace(this.prefix);
+  }
+
   /** From now on everything lies below another prefix. */
   moveTo(prefix: Buffer): void {
     this.prefix = prefix;
@@ -71,12 +87,17 @@ export class KeySpace {
     const bytes = reader.get(this.metaKey);
     if (bytes === undefined) return NEW_STORE;
     const fields = new ByteReader(bytes);
-    return { revision: fields.int64(), compacted: fields.int64(), removedBefore: readPlace(fields) };
+    const counters = { revision: fields.int64(), compacted: fields.int64(), removedBefore: readPlace(fields) };
+    if (fields.isAtEnd) return { ...counters, alarms: NO_ALARMS };
+    return { ...counters, alarms: Array.from({ length: fields.varint() }, () => readAlarm(fields)) };
   }
 
   setMeta(transaction: StoreTransaction, meta: Meta): void {
-    const fields = new ByteWriter().int64(meta.revision).int64(meta.compacted);
-    transaction.put(this.metaKey, writePlace(fields, meta.removedBefore).finish());
+    const fields = writePlace(new ByteWriter().int64(meta.revision).int64(meta.compacted), meta.removedBefore);
+    // Nothing at all if there are none: as releases before there were alarms wrote it.
+    if (meta.alarms.length > 0) fields.varint(meta.alarms.length);
+    for (const alarm of meta.alarms) writeAlarm(fields, alarm);
+    transaction.put(this.metaKey, fields.finish());
   }
 
   latest(reader: StoreReader, key: Buffer): Latest | undefined {
@@ -121,20 +142,23 @@ export class KeySpace {
     transaction.remove(this.versionKey(place));
   }
 
-  /** @returns its time to live in seconds; undefined if there is no such lease */
-  lease(reader: StoreReader, id: LeaseId): bigint | undefined {
-    return reader.get(this.at(LEASE, int64(id)))?.readBigInt64BE(0);
+  lease(reader: StoreReader, id: LeaseId): Lease | undefined {
+    const bytes = reader.get(this.at(LEASE, int64(id)));
+    return bytes === undefined ? undefined : decodeLease(id, bytes);
   }
 
-  *leases(reader: StoreReader): Generator<{ readonly id: LeaseId; readonly ttlSeconds: bigint }> {
+  *leases(reader: StoreReader): Generator<Lease> {
     const skip = this.prefix.length + LEASE.length;
     for (const { key, value } of reader.range({ start: this.at(LEASE, NOTHING), end: this.after(LEASE) })) {
-      yield { id: key.readBigInt64BE(skip), ttlSeconds: value.readBigInt64BE(0) };
+      yield decodeLease(key.readBigInt64BE(skip), value);
     }
   }
 
-  addLease(transaction: StoreTransaction, id: LeaseId, ttlSeconds: bigint): void {
-    transaction.put(this.at(LEASE, int64(id)), int64(ttlSeconds));
+  /** Adds a lease, or changes what is known of one. */
+  setLease(transaction: StoreTransaction, { id, ttlSeconds, remainingSeconds }: Lease): void {
+    // The whole time is not written: as releases before there were checkpoints wrote it.
+    const fields = remainingSeconds === ttlSeconds ? [ttlSeconds] : [ttlSeconds, remainingSeconds];
+    transaction.put(this.at(LEASE, int64(id)), Buffer.concat(fields.map(int64)));
   }
 
   removeLease(transaction: StoreTransaction, id: LeaseId): void {
@@ -157,6 +181,14 @@ export class KeySpace {
     transaction.remove(this.at(ATTACHED, int64(id), key));
   }
 
+  /** Every record of the group as it lies in the store, from `start` on, keys without the group's prefix. */
+  *records(reader: Pick<StoreReader, 'range'>, start: Buffer): Generator<Entry> {
+    const end = prefixEnd(this.prefix) ?? ALL_KEYS_END;
+    for (const { key, value } of reader.range({ start: this.at(start), end })) {
+      yield { key: key.subarray(this.prefix.length), value };
+    }
+  }
+
   private versionKey(place: VersionPlace): Buffer {
     const bytes = Buffer.allocUnsafe(12);
     bytes.writeBigInt64BE(place.revision, 0);
@@ -174,10 +206,45 @@ export class KeySpace {
   }
 }
 
+/** The key of a client that a record is about: undefined for counters, leases and whatever else there may be. */
+export function keyOfRecord({ key, value }: Entry): Buffer | undefined {
+  switch (key[0]) {
+    case LATEST[0]:
+      return key.subarray(1);
+    case ATTACHED[0]:
+      return key.subarray(1 + 8);
+    case VERSION[0]:
+      return decodeVersion({ revision: 0n, sub: 0 }, value).key;
+    default:
+      return undefined;
+  }
+}
+
+export interface RecordCounts {
+  /** That exist now. */
+  readonly keys: number;
+  /** Of keys, past ones and deletions included. */
+  readonly versions: number;
+  readonly leases: number;
+}
+
+/** Adds records to what was counted before. */
+export function countRecords(records: readonly Entry[], before: RecordCounts): RecordCounts {
+  let { keys, versions, leases } = before;
+  for (const { key, value } of records) {
+    if (key[0] === LATEST[0] && decodeLatest(value).version > 0n) keys++;
+    else if (key[0] === VERSION[0]) versions++;
+    else if (key[0] === LEASE[0]) leases++;
+  }
+  return { keys, versions, leases };
+}
+
 /** Longer keys are refused, so that every key of ours stays inside the store's own limit of 1,900 bytes. */
 export const KEY_BYTES_MAX = 1536;
 
 const NOTHING = Buffer.alloc(0);
+/** Above every key that a store takes. */
+const ALL_KEYS_END = Buffer.alloc(STORE_KEY_BYTES_MAX + 1, 0xff);
 
 /** A version as an entry of a range. */
 export function entryOf(version: Version): KeyValue {
@@ -189,6 +256,11 @@ export function entryOf(version: Version): KeyValue {
     version: version.version,
     lease: version.lease,
   };
+}
+
+function decodeLease(id: LeaseId, bytes: Buffer): Lease {
+  const ttlSeconds = bytes.readBigInt64BE(0);
+  return { id, ttlSeconds, remainingSeconds: bytes.length > 8 ? bytes.readBigInt64BE(8) : ttlSeconds };
 }
 
 function int64(value: bigint): Buffer {

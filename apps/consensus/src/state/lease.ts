@@ -1,7 +1,7 @@
 import { invariant } from '@synod/invariant';
 import type { StoreTransaction } from '@synod/runtime';
 import type { KeySpace } from './key-space';
-import type { LeaseId } from './requests';
+import type { LeaseId, LeaseRemaining } from './requests';
 import type { ApplyResult } from './results';
 import type { RevisionWriter } from './revision-writer';
 
@@ -9,7 +9,7 @@ import type { RevisionWriter } from './revision-writer';
 export const LEASE_TTL_MIN_SECONDS = 2n;
 export const LEASE_TTL_MAX_SECONDS = 9_000_000_000n;
 
-/** What is logged of a lease is that it exists and how long it lives; when it was last renewed only its leader's clock knows. */
+/** What is logged of a lease is that it exists and how long it lives, and now and then what is left of it; its leader's clock knows the rest. */
 export function grantLease(
   keySpace: KeySpace,
   transaction: StoreTransaction,
@@ -20,7 +20,7 @@ export function grantLease(
   if (ttlSeconds > LEASE_TTL_MAX_SECONDS) return { kind: 'refused', revision, error: 'lease-ttl-too-large' };
   if (keySpace.lease(transaction, id) !== undefined) return { kind: 'refused', revision, error: 'lease-exists' };
   const granted = ttlSeconds < LEASE_TTL_MIN_SECONDS ? LEASE_TTL_MIN_SECONDS : ttlSeconds;
-  keySpace.addLease(transaction, id, granted);
+  keySpace.setLease(transaction, { id, ttlSeconds: granted, remainingSeconds: granted });
   return { kind: 'lease-granted', revision, id, ttlSeconds: granted };
 }
 
@@ -37,4 +37,17 @@ export function revokeLease(writer: RevisionWriter, id: LeaseId): ApplyResult {
   }
   keySpace.removeLease(transaction, id);
   return { kind: 'lease-revoked', revision: writer.revision };
+}
+
+/** Notes how long leases have left at this place in the log. Those that are gone are passed over. */
+export function checkpointLeases(
+  keySpace: KeySpace,
+  transaction: StoreTransaction,
+  leases: readonly LeaseRemaining[],
+): ApplyResult {
+  for (const { id, remainingSeconds } of leases) {
+    const lease = keySpace.lease(transaction, id);
+    if (lease !== undefined) keySpace.setLease(transaction, { ...lease, remainingSeconds });
+  }
+  return { kind: 'lease-checkpointed', revision: keySpace.meta(transaction).revision };
 }

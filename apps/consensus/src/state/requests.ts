@@ -91,7 +91,31 @@ export type Command =
   | { readonly kind: 'compact-step'; readonly events: number }
   | { readonly kind: 'lease-grant'; readonly id: LeaseId; readonly ttlSeconds: bigint }
   | { readonly kind: 'lease-revoke'; readonly id: LeaseId }
+  | AlarmChange
+  /** How long leases have left, as of this place in the log: what a later leader counts from. */
+  | { readonly kind: 'lease-checkpoint'; readonly leases: readonly LeaseRemaining[] }
+  /** Hash up to `entries` records of the state from `start` on: all members do it at the same place in the log. */
+  | { readonly kind: 'check-state'; readonly start: Buffer; readonly entries: number }
   | AuthCommand;
+
+export interface LeaseRemaining {
+  readonly id: LeaseId;
+  readonly remainingSeconds: bigint;
+}
+
+/** What is wrong with a member, known to all of them. `none` means nothing; etcd stores it like the others. */
+export interface Alarm {
+  /** The member's number; 0n if it is not known which one. */
+  readonly member: bigint;
+  readonly type: 'none' | 'no-space' | 'corrupt';
+  /** Raised by a member that noticed, not by an operator. */
+  readonly automatic: boolean;
+}
+
+export interface AlarmChange extends Alarm {
+  readonly kind: 'alarm';
+  readonly action: 'raise' | 'clear';
+}
 
 /** A range of the whole present with no option set: what most callers vary. */
 export function rangeRequest(key: Buffer, rangeEnd: Buffer, options: Partial<RangeRequest> = {}): RangeRequest {

@@ -1,4 +1,5 @@
 import { SynodError } from '@synod/runtime';
+import { readAlarm, writeAlarm } from './alarm-codec';
 import { ByteReader, ByteWriter } from './bytes';
 import { isEtcdErrorName } from './errors';
 import type { KeyValue } from './requests';
@@ -15,8 +16,13 @@ const KIND = {
   'lease-revoked': 7,
   range: 8,
   refused: 9,
+  alarms: 40,
+  'lease-checkpointed': 41,
+  'state-checked': 42,
   'auth-changed': 64,
 } as const satisfies Record<ApplyResult['kind'] | OperationResult['kind'], number>;
+
+const NOTHING = Buffer.alloc(0);
 
 export function encodeResult(result: ApplyResult): Buffer {
   const fields = new ByteWriter();
@@ -60,8 +66,16 @@ function writeResult(fields: ByteWriter, result: ApplyResult | OperationResult):
     case 'refused':
       fields.blob(Buffer.from(result.error));
       break;
+    case 'alarms':
+      fields.varint(result.alarms.length);
+      for (const alarm of result.alarms) writeAlarm(fields, alarm);
+      break;
+    case 'state-checked':
+      fields.blob(result.next ?? NOTHING);
+      break;
     case 'compacted':
     case 'lease-revoked':
+    case 'lease-checkpointed':
     case 'auth-changed':
       break;
   }
@@ -93,6 +107,16 @@ function readResult(fields: ByteReader): ApplyResult | OperationResult {
       return { kind: 'lease-granted', revision, id: fields.int64(), ttlSeconds: fields.int64() };
     case KIND['lease-revoked']:
       return { kind: 'lease-revoked', revision };
+    case KIND['lease-checkpointed']:
+      return { kind: 'lease-checkpointed', revision };
+    case KIND.alarms: {
+      const alarms = Array.from({ length: fields.varint() }, () => readAlarm(fields));
+      return { kind: 'alarms', revision, alarms };
+    }
+    case KIND['state-checked']: {
+      const next = fields.blob();
+      return { kind: 'state-checked', revision, next: next.length === 0 ? undefined : next };
+    }
     case KIND['auth-changed']:
       return { kind: 'auth-changed', revision };
     case KIND.refused: {

@@ -1,5 +1,5 @@
 import type { EtcdErrorName } from './errors';
-import type { KeyValue, LeaseId, Revision } from './requests';
+import type { Alarm, KeyValue, LeaseId, Revision } from './requests';
 
 export interface RangeResult {
   readonly kind: 'range';
@@ -49,6 +49,11 @@ export type ApplyResult =
       readonly ttlSeconds: bigint;
     }
   | { readonly kind: 'lease-revoked'; readonly revision: Revision }
+  | { readonly kind: 'lease-checkpointed'; readonly revision: Revision }
+  /** The alarms that were raised or cleared: none if there was nothing to clear. */
+  | { readonly kind: 'alarms'; readonly revision: Revision; readonly alarms: readonly Alarm[] }
+  /** Where the next check goes on; undefined at the end of the state. What the hash was each member knows for itself. */
+  | { readonly kind: 'state-checked'; readonly revision: Revision; readonly next: Buffer | undefined }
   /** Users or roles are as the command wanted them. */
   | { readonly kind: 'auth-changed'; readonly revision: Revision }
   /** Nothing was changed. */

@@ -164,8 +164,8 @@ describe('a lease', () => {
     expect(grant(2n, 0n)).toMatchObject({ ttlSeconds: 2n });
     expect(grant(3n, 9_000_000_001n)).toMatchObject({ kind: 'refused', error: 'lease-ttl-too-large' });
     expect([...bench.machine.keySpace.leases(bench.store)]).toEqual([
-      { id: 1n, ttlSeconds: 60n },
-      { id: 2n, ttlSeconds: 2n },
+      { id: 1n, ttlSeconds: 60n, remainingSeconds: 60n },
+      { id: 2n, ttlSeconds: 2n, remainingSeconds: 2n },
     ]);
   });
 
@@ -205,7 +205,7 @@ describe('a command of a later release', () => {
   it('stops the replica instead of making it differ from the others', () => {
     const bench = new StateBench();
     const apply = (bytes: Buffer): unknown =>
-      bench.store.transaction((transaction) => bench.machine.apply(transaction, bytes));
+      bench.store.transaction((transaction) => bench.machine.apply(transaction, bytes, { instance: 1, index: 0 }));
     expect(() => apply(Buffer.from([200]))).toThrow(SynodError);
     expect(() => apply(Buffer.from([200]))).toThrow('command of kind 200');
     expect(() => apply(Buffer.from([4, 0, 0]))).toThrow('malformed');

@@ -1,5 +1,6 @@
-import type { StateMachine } from '@synod/replication';
+import type { Position, StateMachine } from '@synod/replication';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import { changeAlarm, refuseAlarmed } from './alarm';
 import { applyAuth, type AuthCommand, type TokenEvent } from './auth/auth-commands';
 import { AuthSpace } from './auth/auth-space';
 import { Authorities, type Authority } from './auth/authority';
@@ -7,11 +8,12 @@ import { decodeCommand } from './command-codec';
 import { compact, compactStep } from './compaction';
 import { deleteRange } from './delete';
 import { KeySpace } from './key-space';
-import { grantLease, revokeLease } from './lease';
+import { checkpointLeases, grantLease, revokeLease } from './lease';
 import { put, refusePut } from './put';
 import type { Command, LeaseId, TxnRequest } from './requests';
 import type { ApplyResult, Change } from './results';
 import { RevisionWriter } from './revision-writer';
+import { checkState } from './state-check';
 import { choosePath, refusePath, runPath } from './txn';
 
 /** What the commands of one store transaction did, for those who wait for it on this node. */
@@ -20,10 +22,17 @@ export interface Applied {
   readonly changes: readonly Change[];
   /** In log order. */
   readonly leases: readonly LeaseChange[];
+  readonly checks: readonly StateCheck[];
   /** In log order. */
   readonly tokens: readonly TokenEvent[];
   /** Users, roles or the switch are not what they were. */
   readonly authChanged: boolean;
+}
+
+/** The hash of a stretch of this member's state, taken at a place in the log. */
+export interface StateCheck {
+  readonly position: Position;
+  readonly hash: bigint;
 }
 
 export type LeaseChange =
@@ -41,6 +50,7 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   readonly authorities: Authorities;
   private changes: Change[] = [];
   private leases: LeaseChange[] = [];
+  private checks: StateCheck[] = [];
   private tokens: TokenEvent[] = [];
   private authChanged = false;
 
@@ -59,9 +69,9 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     this.authorities = new Authorities(this.authSpace, this.keySpace);
   }
 
-  apply(transaction: StoreTransaction, bytes: Uint8Array): ApplyResult {
+  apply(transaction: StoreTransaction, bytes: Uint8Array, position: Position): ApplyResult {
     const { authority, command } = decodeCommand(bytes);
-    return this.refuse(transaction, authority, command) ?? this.run(transaction, command);
+    return this.refuse(transaction, authority, command) ?? this.run(transaction, command, position);
   }
 
   load(prefix: Buffer): void {
@@ -72,22 +82,23 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
   }
 
   committed(store: StoreReader): void {
-    const { changes, leases, tokens, authChanged } = this;
+    const { changes, leases, checks, tokens, authChanged } = this;
     this.changes = [];
     this.leases = [];
+    this.checks = [];
     this.tokens = [];
     this.authChanged = false;
-    this.applied({ changes, leases, tokens, authChanged }, store);
+    this.applied({ changes, leases, checks, tokens, authChanged }, store);
   }
 
-  /** Judges a command by the users and roles that it meets here in the log. */
+  /** Judges a command by the alarms, and by the users and roles, that it meets here in the log. */
   private refuse(transaction: StoreTransaction, authority: Authority, command: Command): ApplyResult | undefined {
-    const error = this.authorities.refuseCommand(transaction, authority, command);
-    if (error === undefined) return undefined;
-    return { kind: 'refused', revision: this.keySpace.meta(transaction).revision, error };
+    const { alarms, revision } = this.keySpace.meta(transaction);
+    const error = refuseAlarmed(alarms, command) ?? this.authorities.refuseCommand(transaction, authority, command);
+    return error === undefined ? undefined : { kind: 'refused', revision, error };
   }
 
-  private run(transaction: StoreTransaction, command: Command): ApplyResult {
+  private run(transaction: StoreTransaction, command: Command, position: Position): ApplyResult {
     switch (command.kind) {
       case 'put':
         return this.write(transaction, (writer) => {
@@ -109,6 +120,15 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
         return compact(this.keySpace, transaction, command.revision);
       case 'compact-step':
         return compactStep(this.keySpace, transaction, command.events);
+      case 'alarm':
+        return changeAlarm(this.keySpace, transaction, command);
+      case 'lease-checkpoint':
+        return checkpointLeases(this.keySpace, transaction, command.leases);
+      case 'check-state': {
+        const { hash, next } = checkState(this.keySpace, transaction, command.start, command.entries);
+        this.checks.push({ position, hash });
+        return { kind: 'state-checked', revision: this.keySpace.meta(transaction).revision, next };
+      }
       default:
         return this.administer(transaction, command);
     }

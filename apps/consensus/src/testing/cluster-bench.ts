@@ -10,7 +10,7 @@ import type {
 } from '@synod/replication';
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
 import type { TokenProvider } from '../auth/token-provider';
-import { CoordinationHost } from '../coordination-host';
+import { CoordinationHost, type MaintenanceOptions } from '../coordination-host';
 import type { LeaderLink } from '../leader-link';
 import type { ApplyResult } from '../state/results';
 import { MemoryStore } from './memory-store';
@@ -36,6 +36,7 @@ class MemberGroup implements Group<ApplyResult> {
   constructor(
     readonly nodeId: NodeId,
     readonly store: MemoryStore,
+    private readonly names: readonly NodeId[],
     private readonly log: SharedLog,
     private readonly part: Part,
     private readonly time: ManualTime,
@@ -52,7 +53,7 @@ class MemberGroup implements Group<ApplyResult> {
       chosenThrough: this.log.commands.length,
       appliedThrough: this.appliedThrough,
       truncatedThrough: 0,
-      members: [],
+      members: this.names.map((nodeId, index) => ({ replicaId: index + 1, nodeId, incarnation: nodeId })),
     };
   }
 
@@ -125,8 +126,9 @@ export class ClusterBench {
     names: readonly NodeId[] = ['n1'],
     /** How clients prove who they are, if not by tokens in the log. */
     private readonly tokens?: TokenProvider,
+    private readonly maintenance: (name: NodeId) => MaintenanceOptions = () => ({}),
   ) {
-    for (const name of names) this.addMember(name);
+    for (const name of names) this.addMember(name, names);
   }
 
   member(name: NodeId): TestMember {
@@ -164,7 +166,7 @@ export class ClusterBench {
     return this.log.commands.reduce((sum, { length }) => sum + length, 0);
   }
 
-  private addMember(name: NodeId): void {
+  private addMember(name: NodeId, names: readonly NodeId[]): void {
     const store = new MemoryStore();
     const random: Random = { below: () => 0, bytes: (size) => Buffer.alloc(size, ++this.seed) };
     const link: LeaderLink = {
@@ -182,8 +184,10 @@ export class ClusterBench {
       store,
       ports: { clock: this.time, timers: this.time, random, log: silentLog, probes: noProbes },
       link,
+      memberNumber: (member) => BigInt(member.slice(1)),
+      maintenance: this.maintenance(name),
       ...(this.tokens === undefined ? {} : { tokens: this.tokens }),
-      join: (part) => (group = new MemberGroup(name, store, this.log, part, this.time, () => this.applyLater())),
+      join: (part) => (group = new MemberGroup(name, store, names, this.log, part, this.time, () => this.applyLater())),
       leadershipChanged: (leads) => this.leaderships.push(`${name} ${leads ? 'leads' : 'follows'}`),
     });
     this.members.set(name, { host, group, store });

@@ -26,8 +26,12 @@ export class MemoryStore implements Store {
   }
 
   snapshot(): StoreSnapshot {
-    const { tree } = this; // A transaction changes a copy.
-    return { get: (key) => tree.get(asBuffer(key)), range: (range) => walk(tree, range), release: () => undefined };
+    const tree = this.tree.clone();
+    return {
+      get: (key) => tree.get(asBuffer(key)),
+      range: (range) => walk(tree, range),
+      release: () => undefined,
+    };
   }
 
   flush(): Promise<void> {

@@ -15,7 +15,7 @@ import {
   type TxnRequest,
 } from '../state/requests';
 import type { ApplyResult, Change, RangeResult } from '../state/results';
-import { EtcdStateMachine, type LeaseChange } from '../state/state-machine';
+import { EtcdStateMachine, type LeaseChange, type StateCheck } from '../state/state-machine';
 import { prefixRangeEnd } from '../state/span';
 import { MemoryStore } from './memory-store';
 
@@ -26,16 +26,20 @@ export class StateBench {
   readonly store = new MemoryStore();
   readonly changes: Change[] = [];
   readonly leases: LeaseChange[] = [];
+  readonly checks: StateCheck[] = [];
   readonly tokens: TokenEvent[] = [];
+  private instance = 0;
   readonly machine = new EtcdStateMachine(PREFIX, (applied) => {
     this.changes.push(...applied.changes);
     this.leases.push(...applied.leases);
+    this.checks.push(...applied.checks);
     this.tokens.push(...applied.tokens);
   });
 
   apply(command: Command, authority: Authority = NOBODY): ApplyResult {
     const bytes = encodeCommand(command, authority);
-    const result = this.store.transaction((transaction) => this.machine.apply(transaction, bytes));
+    const position = { instance: ++this.instance, index: 0 };
+    const result = this.store.transaction((transaction) => this.machine.apply(transaction, bytes, position));
     this.machine.committed(this.store);
     return result;
   }

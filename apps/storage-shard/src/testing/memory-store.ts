@@ -36,9 +36,9 @@ export class MemoryStore implements Store {
   }
 
   snapshot(): StoreSnapshot {
-    const then = new MemoryStore();
-    for (const key of this.keys) then.set(key, this.values.get(key));
-    return { get: (key) => then.get(key), range: (range) => then.range(range), release: () => undefined };
+    const copy = new MemoryStore();
+    for (const [key, value] of this.values) copy.set(key, value);
+    return { get: (key) => copy.get(key), range: (range) => copy.range(range), release: () => undefined };
   }
 
   flush(): Promise<void> {

@@ -22,8 +22,8 @@ export function describeStore(name: string, run: RunOnStore): void {
     describeEntries(on);
     describeRanges(on);
     describeTransactions(on);
-    describeFlushes(on);
     describeSnapshots(on);
+    describeFlushes(on);
     on('behaves as a sorted map under 1,000 random transactions', ({ store }) => playAgainstSortedMap(store));
   });
 }
@@ -271,6 +271,67 @@ function describeTransactions(on: On): void {
   });
 }
 
+function describeSnapshots(on: On): void {
+  on('keeps a moment readable while transactions and flushes go on', async ({ store }) => {
+    fill(store, 'a', 'b');
+    await store.flush();
+    fill(store, 'c');
+    const snapshot = store.snapshot();
+    const early = snapshot.range(everything)[Symbol.iterator]();
+    const first = early.next().value as Entry;
+    for (let round = 0; round < 5; round += 1) {
+      store.transaction((tx) => {
+        tx.remove(bytes('a'));
+        tx.put(bytes('b'), bytes(`changed ${round}`));
+        tx.put(bytes(`new ${round}`), Buffer.alloc(300_000));
+      });
+      await store.flush();
+    }
+    expect([first, ...{ [Symbol.iterator]: () => early }].map(({ key }) => key.toString())).toEqual(['a', 'b', 'c']);
+    expect([...snapshot.range({ ...everything, start: bytes('b') })]).toEqual(
+      ['b', 'c'].map((key) => ({ key: bytes(key), value: bytes(`${key}!`) })),
+    );
+    expect([snapshot.get(bytes('a')), snapshot.get(bytes('new 0'))]).toEqual([bytes('a!'), undefined]);
+    snapshot.release();
+    snapshot.release();
+    expect(store.get(bytes('b'))).toEqual(bytes('changed 4'));
+  });
+
+  on(
+    'shows one transaction boundary, not before the last flush, whatever is committed meanwhile',
+    async ({ store }) => {
+      const writeRound = (round: number): void =>
+        store.transaction((tx) => {
+          tx.put(bytes('rounds'), bytes(String(round)));
+          for (let i = 0; i < 20; i += 1) tx.put(bytes(`${round}/${i}`), Buffer.alloc(300, i));
+          tx.remove(bytes(`${round - 1}/0`));
+        });
+      for (let round = 1; round <= 3; round += 1) writeRound(round);
+      await store.flush();
+      writeRound(4);
+      const snapshot = store.snapshot();
+      const rounds = Number(snapshot.get(bytes('rounds')));
+      expect(rounds).toBeGreaterThanOrEqual(3);
+      const seen = keysOf(snapshot.range(everything));
+      expect(seen).toHaveLength(1 + rounds * 20 - (rounds - 1));
+      for (let round = 5; round <= 20; round += 1) {
+        writeRound(round);
+        await store.flush();
+        expect(Number(snapshot.get(bytes('rounds')))).toBe(rounds);
+        expect(keysOf(snapshot.range(everything))).toEqual(seen);
+      }
+      expect(keysOf(snapshot.range({ start: bytes('2/'), end: bytes('2/~'), limit: 3 }))).toEqual([
+        '2/1',
+        '2/10',
+        '2/11',
+      ]);
+      snapshot.release();
+      snapshot.release();
+      expect(Number(store.get(bytes('rounds')))).toBe(20);
+    },
+  );
+}
+
 function describeFlushes(on: On): void {
   on('keeps what was flushed, and whole transactions only, through a power cut', async ({ store, powerCut }) => {
     const writeRound = (round: number): void =>
@@ -313,42 +374,6 @@ function describeFlushes(on: On): void {
     expect(thrownBy(() => fill(store, 'b'))).toBeDefined();
     await expect(store.flush()).rejects.toBeDefined();
   });
-}
-
-function describeSnapshots(on: On): void {
-  on(
-    'shows one transaction boundary, not before the last flush, whatever is committed meanwhile',
-    async ({ store }) => {
-      const writeRound = (round: number): void =>
-        store.transaction((tx) => {
-          tx.put(bytes('rounds'), bytes(String(round)));
-          for (let i = 0; i < 20; i += 1) tx.put(bytes(`${round}/${i}`), Buffer.alloc(300, i));
-          tx.remove(bytes(`${round - 1}/0`));
-        });
-      for (let round = 1; round <= 3; round += 1) writeRound(round);
-      await store.flush();
-      writeRound(4);
-      const snapshot = store.snapshot();
-      const rounds = Number(snapshot.get(bytes('rounds')));
-      expect(rounds).toBeGreaterThanOrEqual(3);
-      const seen = keysOf(snapshot.range(everything));
-      expect(seen).toHaveLength(1 + rounds * 20 - (rounds - 1));
-      for (let round = 5; round <= 20; round += 1) {
-        writeRound(round);
-        await store.flush();
-        expect(Number(snapshot.get(bytes('rounds')))).toBe(rounds);
-        expect(keysOf(snapshot.range(everything))).toEqual(seen);
-      }
-      expect(keysOf(snapshot.range({ start: bytes('2/'), end: bytes('2/~'), limit: 3 }))).toEqual([
-        '2/1',
-        '2/10',
-        '2/11',
-      ]);
-      snapshot.release();
-      snapshot.release();
-      expect(Number(store.get(bytes('rounds')))).toBe(20);
-    },
-  );
 }
 
 /** A slow, obvious twin: the store against a map that is sorted at every look. */

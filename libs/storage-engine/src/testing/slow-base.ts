@@ -1,10 +1,10 @@
-import { compareBytes, type Entry, type KeyRange, type StoreSnapshot } from '@synod/runtime';
-import type { StoreBase } from '../lmdb-base';
+import { compareBytes, type Entry, type KeyRange } from '@synod/runtime';
+import type { BaseSnapshot, StoreBase } from '../lmdb-base';
 import type { Memtable } from '../memtable';
 
 /** A base in memory whose writes wait until the test lets them through, or fail. */
 export class SlowBase implements StoreBase {
-  entries = new Map<string, Buffer>();
+  readonly entries = new Map<string, Buffer>();
   /** How many tables each write held. */
   readonly writes: number[] = [];
   private held: { readonly finish: () => void; readonly fail: (error: Error) => void }[] = [];
@@ -25,14 +25,15 @@ export class SlowBase implements StoreBase {
     return reverse === true ? inside.reverse() : inside;
   }
 
-  snapshot(): StoreSnapshot {
-    const then = new SlowBase(this.isHeld);
-    then.entries = new Map(this.entries);
-    return {
-      get: (key) => then.get(key),
-      range: (range) => [...then.range(range)].slice(0, range.limit),
-      release: () => undefined,
-    };
+  snapshot(): BaseSnapshot {
+    const copy = new SlowBase(() => false);
+    for (const [key, value] of this.entries) copy.entries.set(key, value);
+    return { get: (key) => copy.get(key), range: (range) => copy.range(range), close: () => undefined };
+  }
+
+  usage(): { readonly fileBytes: number; readonly inUseBytes: number } {
+    const inUseBytes = [...this.entries].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+    return { fileBytes: inUseBytes, inUseBytes };
   }
 
   async write(tables: readonly Memtable[]): Promise<void> {

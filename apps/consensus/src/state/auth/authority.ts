@@ -62,10 +62,14 @@ export class Authorities {
         return this.refuseNobody(reader, authority);
       // A step of a compaction that was allowed. No client can ask for one.
       case 'compact-step':
+      // What a leader logs of itself. No client can ask for them.
+      case 'lease-checkpoint':
+      case 'check-state':
       // The password was checked.
       case 'authenticate':
         return undefined;
       case 'compact':
+      case 'alarm':
       case 'auth-enable':
       case 'auth-disable':
       case 'user-add':

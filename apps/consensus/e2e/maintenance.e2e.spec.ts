@@ -1,0 +1,290 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { GrpcChannels, statusOf } from '@synod/rpc';
+import { openStore } from '@synod/storage-engine';
+import { restoreSnapshot } from '../src/snapshot-restore';
+import { snapshotStatus } from '../src/snapshot-status';
+import { TestCluster, type TestMember } from './test-cluster';
+
+const KV = serviceDefinition('etcdserverpb.KV');
+const LEASE = serviceDefinition('etcdserverpb.Lease');
+const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
+const LOCK = serviceDefinition('v3lockpb.Lock');
+
+const MIB = 1 << 20;
+const QUOTA = 8 * MIB;
+const NO_SPACE = 'etcdserver: mvcc: database space exceeded';
+
+const channels = new GrpcChannels();
+let cluster: TestCluster;
+const flags = ['--state-check-seconds', '1', '--quota-backend-bytes', String(QUOTA), '--disk-reserve-bytes', '0'];
+
+beforeAll(async () => {
+  cluster = await TestCluster.plan(3);
+  for (const member of cluster.members) member.start(flags);
+  await cluster.ready();
+}, 60_000);
+
+afterAll(async () => {
+  await cluster.destroy();
+  channels.close();
+});
+
+function call<Request extends MessageShape, Response extends MessageShape>(
+  member: TestMember | undefined,
+  method: MethodDefinition<Request, Response>,
+  request: Request['input'],
+): Promise<Response['output']> {
+  return channels.callUnary(member?.address ?? '', method, request, { deadlineMs: 20_000 });
+}
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+const detailsOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'done',
+    (error: unknown) => statusOf(error)?.details,
+  );
+const ALL = { key: bytes('k'), rangeEnd: bytes('l') };
+
+/** Asks again until it is so. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+async function saved(member: TestMember | undefined): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let left: number | undefined;
+  for await (const { blob, remainingBytes } of channels.callServerStream(
+    member?.address ?? '',
+    MAINTENANCE.Snapshot,
+    {},
+    {},
+  )) {
+    if (left !== undefined) expect(Number(remainingBytes)).toBe(left - blob.length);
+    left = Number(remainingBytes);
+    pieces.push(blob);
+  }
+  expect(left).toBe(0);
+  return Buffer.concat(pieces);
+}
+
+it('hashes the history to the same on every member', async () => {
+  for (let index = 0; index < 30; index++) {
+    await call(cluster.members[index % 3], KV.Put, { key: bytes(`k${index % 10}`), value: bytes(String(index)) });
+  }
+  const { header } = await call(cluster.members[0], KV.Range, ALL);
+  const revision = header?.revision ?? '0';
+  await Promise.all(cluster.members.map((member) => call(member, KV.Range, ALL)));
+  const hashes = await Promise.all(cluster.members.map((member) => call(member, MAINTENANCE.HashKV, { revision })));
+  expect(new Set(hashes.map(({ hash }) => hash)).size).toBe(1);
+  expect(hashes[0]).toMatchObject({ hashRevision: revision, compactRevision: '-1' });
+  const future = call(cluster.members[1], MAINTENANCE.HashKV, { revision: '9999' });
+  expect(await detailsOf(future)).toBe('etcdserver: mvcc: required revision is a future revision');
+});
+
+it('defragments without a pause, and has nothing to go down to', async () => {
+  await call(cluster.members[0], MAINTENANCE.Defragment, {});
+  const downgrade = (action: 'VALIDATE' | 'ENABLE' | 'CANCEL', version: string): Promise<unknown> =>
+    detailsOf(call(cluster.members[0], MAINTENANCE.Downgrade, { action, version }));
+  expect(await downgrade('VALIDATE', '3.5.0')).toBe('etcdserver: invalid downgrade target version');
+  expect(await downgrade('ENABLE', 'three')).toBe('etcdserver: wrong downgrade target version format');
+  expect(await downgrade('CANCEL', '')).toBe('etcdserver: no inflight downgrade job');
+});
+
+it('hands out fencing revisions that grow, and grants no lock on a lease that has ended', async () => {
+  const [a, b] = cluster.members;
+  const name = bytes('fenced');
+  const fencing: bigint[] = [];
+  for (let owner = 0; owner < 3; owner++) {
+    const held = await call(owner % 2 === 0 ? a : b, LOCK.Lock, { name });
+    fencing.push(BigInt(held.header?.revision ?? 0));
+    const key = await call(a, KV.Range, { key: held.key });
+    expect(fencing.at(-1)).toBeGreaterThanOrEqual(BigInt(key.kvs[0]?.createRevision ?? 0));
+    if (owner < 2) await call(a, LOCK.Unlock, { key: held.key });
+  }
+  expect(fencing).toEqual([...fencing].sort((x, y) => Number(x - y)));
+  expect(new Set(fencing).size).toBe(3);
+  // The last owner holds it for ever, and who waits for it is told when its own lease is over.
+  const { ID } = await call(a, LEASE.LeaseGrant, { TTL: 2 });
+  expect(await detailsOf(call(b, LOCK.Lock, { name, lease: ID }))).toBe('mutex: session is expired');
+}, 30_000);
+
+describe('a snapshot saved under load', () => {
+  let file: string;
+  let content: Buffer;
+  let moment: string;
+
+  beforeAll(async () => {
+    const [first, second, third] = cluster.members;
+    await call(first, LEASE.LeaseGrant, { ID: '77', TTL: 3_600 });
+    await call(first, KV.Put, { key: bytes('k-leased'), value: bytes('1'), lease: '77' });
+    let loading = true;
+    const load = (async () => {
+      for (let index = 0; loading; index++) {
+        await call(second, KV.Put, { key: bytes(`k-load-${index % 50}`), value: Buffer.alloc(500, index) });
+      }
+    })();
+    await until(async () => (await call(first, KV.Range, { ...ALL, countOnly: true })).count === '61');
+    content = await saved(third);
+    loading = false;
+    await load;
+    file = path.join(cluster.folder, 'saved');
+    writeFileSync(file, content);
+    moment = (await snapshotStatus(file)).revision;
+  });
+
+  it('is whole by its length and its digest', () => {
+    expect(content.length % 512).toBe(32);
+    expect(content.subarray(-32)).toEqual(createHash('sha256').update(content.subarray(0, -32)).digest());
+  });
+
+  it('becomes a new cluster with every key, version and lease of its moment', async () => {
+    const restored = await TestCluster.plan(3);
+    try {
+      rmSync(restored.folder, { recursive: true });
+      const members = restored.members.map(({ id }) => id);
+      const job = { file, members, folder: restored.folder, bumpRevision: 1_000n, markCompacted: false };
+      await restoreSnapshot(job);
+      for (const member of restored.members) member.start();
+      await restored.ready();
+      const at = { ...ALL, revision: moment };
+      const [before, after] = [cluster, restored].map(({ members: [first] }) => first);
+      const original = await call(before, KV.Range, at);
+      expect(Number(original.count)).toBeGreaterThan(60);
+      for (const member of restored.members) {
+        expect((await call(member, KV.Range, at)).kvs).toEqual(original.kvs);
+        const early = { ...at, revision: String(BigInt(moment) - 20n) };
+        expect((await call(member, KV.Range, early)).kvs).toEqual((await call(before, KV.Range, early)).kvs);
+      }
+      expect(await call(after, LEASE.LeaseTimeToLive, { ID: '77', keys: true })).toMatchObject({
+        grantedTTL: '3600',
+        keys: [bytes('k-leased')],
+      });
+      const { header } = await call(after, KV.Put, { key: bytes('k-new') });
+      expect(BigInt(header?.revision ?? 0)).toBeGreaterThan(BigInt(moment) + 1_000n);
+      const { header: old } = await call(before, MAINTENANCE.Status, {});
+      expect(header?.clusterId).not.toBe(old?.clusterId);
+      await expect(restoreSnapshot(job)).rejects.toThrow(`${restored.folder} exists`);
+    } finally {
+      await restored.destroy();
+    }
+  }, 120_000);
+
+  it('is refused where it is damaged, and nothing is left behind', async () => {
+    const broken = path.join(cluster.folder, 'broken');
+    const folder = path.join(cluster.folder, 'never');
+    const complaint = async (change: (bytes: Buffer) => Buffer): Promise<string> => {
+      writeFileSync(broken, change(Buffer.from(content)));
+      const job = { file: broken, folder, members: ['n1'], bumpRevision: 0n, markCompacted: false };
+      const told = await restoreSnapshot(job).then(
+        () => 'restored',
+        (error: Error) => error.message,
+      );
+      return told.replace(broken, 'FILE');
+    };
+    const flip = (at: number) => (whole: Buffer) => {
+      whole.writeUInt8(whole.readUInt8(at) ^ 1, at);
+      return whole;
+    };
+    expect(await complaint(flip(400))).toMatch(/^FILE is damaged at offset \d{2,3}: the checksum of a block is wrong$/);
+    expect(await complaint(flip(content.length - 1))).toBe(
+      `FILE is damaged at offset ${content.length - 32}: the digest of the whole is wrong`,
+    );
+    expect(await complaint((whole) => whole.subarray(0, 5_000))).toMatch(
+      /^FILE is damaged at offset 5000: it ends there/,
+    );
+    const bbolt = Buffer.alloc(4_096);
+    bbolt.writeUInt32LE(0xed0cdaed, 16);
+    expect(await complaint(() => bbolt)).toContain('FILE is a snapshot of etcd, not of Synod');
+    expect(readdirSync(cluster.folder).filter((name) => name.startsWith('never'))).toEqual([]);
+  });
+
+  it('is one that etcdctl takes', async () => {
+    if (spawnSync('etcdctl', ['version']).error !== undefined) {
+      process.stdout.write('not run: etcdctl snapshot save (needs etcdctl)\n');
+      return;
+    }
+    const target = path.join(cluster.folder, 'by-etcdctl');
+    const args = ['--endpoints', cluster.endpoints[0] ?? '', 'snapshot', 'save', target];
+    const ended = spawnSync('etcdctl', args, { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8' });
+    expect(ended.stdout).toContain(`Snapshot saved at ${target}`);
+    expect((await snapshotStatus(target)).revision).not.toBe('0');
+    expect(readFileSync(target).length % 512).toBe(32);
+  });
+});
+
+it('refuses puts at its quota, lets room be made, and goes on by itself', async () => {
+  const [first, second] = cluster.members;
+  const big = Buffer.alloc(MIB, 1);
+  const put = (member: TestMember | undefined, index: number): Promise<unknown> =>
+    detailsOf(call(member, KV.Put, { key: bytes(`big-${index}`), value: big }));
+  let refused = 0;
+  for (let index = 0; index < 12 && refused < 3; index++) if ((await put(first, index)) === NO_SPACE) refused++;
+  expect(refused).toBe(3);
+  const status = await call(second, MAINTENANCE.Status, {});
+  expect(status.dbSizeQuota).toBe(String(QUOTA));
+  expect(Number(status.dbSizeInUse)).toBeGreaterThan(QUOTA / 2);
+  await call(first, KV.Range, ALL);
+  const removed = await call(first, KV.DeleteRange, { key: bytes('big-'), rangeEnd: bytes('big.') });
+  await call(first, KV.Compact, { revision: removed.header?.revision ?? '0', physical: true });
+  await until(async () => (await put(second, 0)) === 'done');
+  await until(async () => (await call(second, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length === 0);
+  await until(async () => Number((await call(second, MAINTENANCE.Status, {})).dbSizeInUse) < QUOTA / 2);
+}, 60_000);
+
+it('finds a member whose store holds what the log did not put there, and names it', async () => {
+  const [first, , third] = cluster.members;
+  await call(first, KV.Put, { key: bytes('k-rotten'), value: bytes('sound') });
+  await call(third, KV.Range, ALL);
+  await third?.kill('SIGTERM');
+  const store = await openStore({ folder: path.join(third?.folder ?? '', 'store') });
+  store.transaction((transaction) => {
+    for (const { key, value } of transaction.range({ start: bytes('\x01v'), end: bytes('\x01w') })) {
+      const at = value.indexOf('sound');
+      if (at >= 0) transaction.put(key, Buffer.concat([value.subarray(0, at), bytes('s0und')]));
+    }
+  });
+  await store.close();
+  third?.start(flags);
+  await third?.logged('"message":"ready"');
+  const alarms = async () => (await call(first, MAINTENANCE.Alarm, { action: 'GET' })).alarms;
+  await until(async () => (await alarms()).length > 0);
+  const { header } = await call(third, MAINTENANCE.Status, {});
+  expect(await alarms()).toEqual([{ memberID: header?.memberId, alarm: 'CORRUPT' }]);
+  expect(await detailsOf(call(first, KV.Put, { key: bytes('k') }))).toBe('etcdserver: corrupt cluster');
+  expect((await call(first, MAINTENANCE.Status, {})).errors).toEqual([`memberID:${header?.memberId} alarm:CORRUPT `]);
+}, 60_000);
+
+it('keeps the reserve of a disk that runs full, and goes on when there is room', async () => {
+  const probe = path.join(cluster.folder, 'probe');
+  mkdirSync(probe);
+  const filler = path.join(probe, 'filler');
+  const { bavail, bsize } = statfsSync(probe);
+  // Others use the disk too: a margin for what they write meanwhile.
+  const margin = 2 * 1024 * MIB;
+  if (bavail * bsize < 2 * margin || spawnSync('fallocate', ['-l', '1', filler]).status !== 0) {
+    process.stdout.write('not run: a disk that runs full (needs 4 GiB, and fallocate)\n');
+    return;
+  }
+  const alone = await TestCluster.plan(1);
+  try {
+    const [member] = alone.members;
+    member?.start(['--disk-reserve-bytes', String(bavail * bsize - margin)]);
+    await alone.ready();
+    const put = (): Promise<unknown> => detailsOf(call(member, KV.Put, { key: bytes('k') }));
+    expect(await put()).toBe('done');
+    spawnSync('fallocate', ['-l', String(margin + 512 * MIB), filler]);
+    await until(async () => (await put()) === NO_SPACE);
+    await until(async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0);
+    expect((await call(member, KV.DeleteRange, { key: bytes('k') })).deleted).toBe('1');
+    rmSync(filler);
+    await until(async () => (await put()) === 'done');
+    await until(async () => (await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length === 0);
+  } finally {
+    rmSync(filler, { force: true });
+    await alone.destroy();
+  }
+}, 60_000);
