@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'this.found.carried.get(this.next) ?? NO_OP',
     replace: 'NO_OP',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 3,
+    seed: 4,
   },
   {
     name: 'read-without-confirmed-leadership',
@@ -72,7 +72,16 @@ export const MUTANTS: readonly Mutant[] = [
     find: "checkOperation(request, 'client', this.limits);\n    if (!serializable) await this.gate.pass();",
     replace: "checkOperation(request, 'client', this.limits);",
     killedBy: HISTORIES,
-    seed: 2,
+    seed: 7,
+  },
+  {
+    name: 'read-before-applied',
+    breaks: 'A member answers a linearizable read once it has applied what the leader had.',
+    file: 'apps/consensus/src/coordination-host.ts',
+    find: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied);',
+    replace: 'void applied;',
+    killedBy: HISTORIES,
+    seed: 16,
   },
   {
     name: 'skip-read-validation',
@@ -108,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
     replace: '',
     killedBy: HISTORIES,
-    seed: 6,
+    seed: 11,
   },
   {
     name: 'unknown-reported-as-aborted',
@@ -118,7 +127,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "if (!(error instanceof SynodError)) throw error;\n      if (error.kind === 'outcome-unknown') throw new SynodError('unavailable', error.message);",
     killedBy: HISTORIES,
-    seed: 8,
+    seed: 9,
   },
   {
     name: 'oracle-starts-at-the-wall-clock',
