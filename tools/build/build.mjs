@@ -26,6 +26,8 @@ export function bundleOptions(overrides) {
       ]),
     ),
     sourcemap: true,
+    // Stack traces need names and lines, not the sources themselves: every process reads this file when it starts.
+    sourcesContent: false,
     logLevel: 'warning',
     ...overrides,
   };

@@ -84,8 +84,8 @@ if (unknown.length > 0) {
 }
 
 const LANES = [
-  ['lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'],
-  ['unit', 'e2e'],
+  ['unit', 'lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'],
+  ['e2e'],
 ];
 const total = { passed: 0, failed: 0, notRun: [] };
 const rows = new Map();
