@@ -7,10 +7,11 @@ import { GrpcChannels, statusOf } from '@synod/rpc';
 import { openStore } from '@synod/storage-engine';
 import { restoreSnapshot } from '../src/snapshot-restore';
 import { snapshotStatus } from '../src/snapshot-status';
-import { TestCluster, type TestMember } from './test-cluster';
+import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
+const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
 const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 const LOCK = serviceDefinition('v3lockpb.Lock');
 
@@ -69,6 +70,18 @@ async function saved(member: TestMember | undefined): Promise<Buffer> {
   }
   expect(left).toBe(0);
   return Buffer.concat(pieces);
+}
+
+/** A new member of a running cluster, once it is ready. */
+async function added({ folder, members }: TestCluster): Promise<TestMember> {
+  const [client = 0, peer = 0, http = 0] = await freePorts(3);
+  await call(members[0], CLUSTER.MemberAdd, { peerURLs: [`http://127.0.0.1:${peer}`] });
+  const places = [...members.map(({ id, ports }) => ({ id, peer: ports.peer })), { id: 'late', peer }];
+  const initialCluster = places.map((place) => `${place.id}=127.0.0.1:${place.peer}`).join();
+  const late = new TestMember('late', { client, peer, http }, path.join(folder, 'late'), initialCluster);
+  late.start(['--initial-cluster-state', 'existing']);
+  await late.logged('"message":"ready"');
+  return late;
 }
 
 it('hashes the history to the same on every member', async () => {
@@ -168,6 +181,13 @@ describe('a snapshot saved under load', () => {
       const { header: old } = await call(before, MAINTENANCE.Status, {});
       expect(header?.clusterId).not.toBe(old?.clusterId);
       await expect(restoreSnapshot(job)).rejects.toThrow(`${restored.folder} exists`);
+      // Who comes later with nothing is handed what was restored, which is in nobody's log.
+      const late = await added(restored);
+      try {
+        expect((await call(late, KV.Range, at)).kvs).toEqual(original.kvs);
+      } finally {
+        await late.kill('SIGKILL');
+      }
     } finally {
       await restored.destroy();
     }
