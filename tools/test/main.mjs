@@ -83,10 +83,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const LANES = [
-  ['unit', 'lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'],
-  ['e2e'],
-];
+const LANES = [['unit', 'lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'], ['e2e']];
 const total = { passed: 0, failed: 0, notRun: [] };
 const rows = new Map();
 
