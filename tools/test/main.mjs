@@ -10,7 +10,6 @@ import path from 'node:path';
 import { WORKSPACE } from '../build/ensure.mjs';
 
 const SIMULATION_SEEDS = 200;
-const scratch = mkdtempSync(path.join(tmpdir(), 'synod-test-'));
 
 /** Runs a command to its end. @returns its exit code and what it printed */
 function run(command, args) {
@@ -82,6 +81,9 @@ if (unknown.length > 0) {
   process.stderr.write(`unknown stage ${unknown[0]}; one of ${Object.keys(STAGES).join(', ')}\n`);
   process.exit(2);
 }
+
+/** Of everything that the stages make. */
+const scratch = mkdtempSync(path.join(tmpdir(), 'synod-test-'));
 
 const LANES = [['unit', 'lint', 'format', 'typecheck', 'contracts', 'simulation', 'mutants'], ['e2e']];
 const total = { passed: 0, failed: 0, notRun: [] };
