@@ -127,8 +127,8 @@ export class ConsensusNode {
     readonly coordination: Coordination,
     readonly oracle: TimestampOracle,
   ) {
-    const { nodeId, incarnation, advertised, founders, ports } = options;
-    const peerAddress = founders.find((founder) => founder.nodeId === nodeId)?.address;
+    const { nodeId, incarnation, advertised, ports } = options;
+    const peerAddress = ownPeerAddress(options);
     const self = { service: 'consensus', nodeId, incarnation, peerAddress, ...advertised } as const;
     this.registration = new Registration({ ...ports, coordination }, self);
     this.directory = new NodeDirectory({ ...ports, coordination }, 'consensus');
@@ -150,8 +150,14 @@ export class ConsensusNode {
       ports: { ...ports, transport: peerTransport },
     });
     const founding = await foundingRound.establish();
+    const address = ownPeerAddress(options);
     const replicas = await ReplicaHost.open({
-      identity: { clusterId: founding.clusterId, nodeId, incarnation },
+      identity: {
+        clusterId: founding.clusterId,
+        nodeId,
+        incarnation,
+        ...(address === undefined ? {} : { address }),
+      },
       ports: { ...ports, transport: peerTransport, bulkTransport: options.bulkTransport ?? peerTransport },
       store,
       peerProtocol: peerProtocol(),
@@ -408,4 +414,9 @@ export class ConsensusNode {
 
 function refusal(message: string): SynodError {
   return new SynodError('failed-precondition', message);
+}
+
+/** Where this node serves its peers: its list of members says so, of itself too. */
+function ownPeerAddress({ nodeId, founders }: ConsensusNodeOptions): string | undefined {
+  return founders.find((founder) => founder.nodeId === nodeId)?.address;
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { NO_BALLOT } from '@synod/paxos';
 import { writeFoundingLog, writeGroupState, type Member, type NodeId } from '@synod/replication';
 import { openDisk, SynodError, type Store } from '@synod/runtime';
 import { DataFolder } from '@synod/service-kit';
@@ -133,7 +134,7 @@ function adaptMeta(store: Store, bumpRevision: bigint, markCompacted: boolean): 
   const compacted = markCompacted ? revision : meta.compacted;
   store.transaction((transaction) => {
     keySpace.setMeta(transaction, { ...meta, revision, compacted, alarms: [] });
-    const state = { appliedThrough: RESTORED_THROUGH, snapshotThrough: RESTORED_THROUGH, slot: 0 } as const;
+    const state = { appliedThrough: RESTORED_THROUGH, snapshotThrough: RESTORED_THROUGH, slot: 0, term: NO_BALLOT } as const;
     writeGroupState(transaction, CONSENSUS_GROUP, state);
   });
   return revision;

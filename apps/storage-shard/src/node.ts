@@ -190,10 +190,10 @@ export class StorageNode {
   }
 
   private openReplicas(clusterId: string): Promise<ReplicaHost> {
-    const { nodeId, incarnation, ports, store, peerTransport, failed, times, observer } = this.options;
+    const { nodeId, incarnation, advertised, ports, store, peerTransport, failed, times, observer } = this.options;
     const { bulkTransport = peerTransport, logLimits = LOG_LIMITS } = this.options;
     return ReplicaHost.open({
-      identity: { clusterId, nodeId, incarnation },
+      identity: { clusterId, nodeId, incarnation, address: advertised.peerAddress },
       ports: { ...ports, transport: peerTransport, bulkTransport },
       store,
       logLimits,

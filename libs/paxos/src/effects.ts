@@ -28,9 +28,23 @@ export type Input =
   | { readonly kind: 'truncate'; readonly flushedThrough: Instance }
   /**
    * The store now holds the state after instance `through`, as a peer had it, with `through` as its applied index. Sent in the same
-   * turn: `chosen` goes on with the next instance, whose configuration is `configuration`. Ignored by a replica that has delivered `through` already.
+   * turn: `chosen` goes on with the next instance, whose configuration is `configuration`, and `term` goes with the state. Ignored by a
+   * replica that has delivered `through` already.
    */
-  | { readonly kind: 'snapshot-installed'; readonly through: Instance; readonly configuration: Configuration };
+  | {
+      readonly kind: 'snapshot-installed';
+      readonly through: Instance;
+      readonly term: Ballot;
+      readonly configuration: Configuration;
+    };
+
+/** A chosen entry as the host applies it. */
+export interface Delivery extends ChosenEntry {
+  /** What the state machine is to apply: nothing of a change, and nothing of a value whose proposer was deposed. */
+  readonly commands: readonly Uint8Array[];
+  /** Highest ballot that a value through this one names. Part of the state after it, like the applied index. */
+  readonly term: Ballot;
+}
 
 /** How a proposal or a read ended. */
 export type Settled =
@@ -64,7 +78,7 @@ export interface Effects {
    * Newly known chosen values, contiguous and in order: to be applied now. The records that hold them are on this disk already, so a
    * store that applies them never gets ahead of the log (invariant `applied-is-logged`), whichever reaches its disk first.
    */
-  readonly chosen: readonly ChosenEntry[];
+  readonly chosen: readonly Delivery[];
   readonly settled: readonly Settled[];
   /**
    * Peers that have forgotten what this replica misses: the host fetches a snapshot from one of them, unless it is at it, and reports

@@ -7,5 +7,5 @@ export type { ReplicaRecord } from './records';
 // The state machine.
 export { Replica } from './replica';
 export { DEFAULT_LIMITS, type ReplicaLimits, type ReplicaOptions } from './options';
-export type { Effects, Input, Settled } from './effects';
+export type { Delivery, Effects, Input, Settled } from './effects';
 export { RARE_STATES, type RareState } from './rare-states';

@@ -1,4 +1,5 @@
 import type { Effects } from './effects';
+import { stamped } from './fence';
 import { Group } from './testing/group';
 import { ballot, value } from './testing/values';
 
@@ -11,25 +12,25 @@ describe('a leader', () => {
     const group = new Group(3).elect(1);
     const { token, effects } = group.propose(1, 'x');
     expect(effects.sendNow.map(({ to }) => to)).toEqual([2, 3]);
-    expect(effects.persist).toMatchObject([{ kind: 'voted', instance: 1 }]);
-    expect(effects.send).toMatchObject([{ to: 1, message: { kind: 'accepted', instance: 1 } }]);
+    expect(effects.persist).toMatchObject([{ kind: 'voted', instance: 2 }]);
+    expect(effects.send).toMatchObject([{ to: 1, message: { kind: 'accepted', instance: 2 } }]);
     group.runAmong(2, 3);
-    group.receive(1, 2, { kind: 'accepted', ballot: ballot('1.1'), instance: 1, chosenThrough: 0 });
+    group.receive(1, 2, { kind: 'accepted', ballot: ballot('1.1'), instance: 2, chosenThrough: 0 });
     expect(group.outcome(token)).toBeUndefined();
-    group.receive(1, 1, { kind: 'accepted', ballot: ballot('1.1'), instance: 1, chosenThrough: 0 });
-    expect(group.outcome(token)).toEqual({ token, outcome: 'chosen', instance: 1 });
+    group.receive(1, 1, { kind: 'accepted', ballot: ballot('1.1'), instance: 2, chosenThrough: 0 });
+    expect(group.outcome(token)).toEqual({ token, outcome: 'chosen', instance: 2 });
   });
 
   it('keeps many instances open, up to its window, and queues up to its bound', () => {
     const group = new Group(3, { windowInstances: 2, queueMax: 1 }).elect(1);
     const proposals = ['a', 'b', 'c', 'd'].map((text) => group.propose(1, text));
-    expect(proposals.map(({ effects }) => accepts(effects))).toEqual([[1], [2], [], []]);
+    expect(proposals.map(({ effects }) => accepts(effects))).toEqual([[2], [3], [], []]);
     expect(group.settled).toEqual([{ token: proposals[3]!.token, outcome: 'overloaded' }]);
     group.run();
     expect(proposals.slice(0, 3).map(({ token }) => group.outcome(token))).toMatchObject([
-      { outcome: 'chosen', instance: 1 },
       { outcome: 'chosen', instance: 2 },
       { outcome: 'chosen', instance: 3 },
+      { outcome: 'chosen', instance: 4 },
     ]);
   });
 
@@ -40,7 +41,7 @@ describe('a leader', () => {
     const late = group.propose(1, 'y');
     expect(accepts(late.effects)).toEqual([]);
     group.run();
-    expect(group.replica(2)).toMatchObject({ leads: true, chosenThrough: 1 });
+    expect(group.replica(2)).toMatchObject({ leads: true, chosenThrough: 3 });
     expect(group.outcome(open.token)).toMatchObject({ outcome: 'chosen' });
     expect(group.outcome(late.token)).toMatchObject({ outcome: 'not-leader' });
     expect(group.outcome(transfer)).toMatchObject({ outcome: 'transferred' });
@@ -55,7 +56,7 @@ describe('a leader', () => {
     group.tick(1, 20);
     group.runAmong(1, 2);
     expect(group.outcome(transfer)).toMatchObject({ outcome: 'not-transferred' });
-    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 1 });
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 2 });
   });
 
   it('gives one transfer up for the next, needs none to itself, and knows no other member', () => {
@@ -117,10 +118,10 @@ describe('a leader', () => {
   it('settles in order, however the votes come in', () => {
     const group = new Group(3).elect(1);
     const [a, b] = [group.propose(1, 'a'), group.propose(1, 'b')];
-    group.run(({ message }) => !('instance' in message) || message.instance === 2);
+    group.run(({ message }) => !('instance' in message) || message.instance === 3);
     expect(group.settled).toEqual([]);
     group.tick(1, 5);
-    group.receive(1, 1, { kind: 'accepted', ballot: ballot('1.1'), instance: 1, chosenThrough: 0 });
+    group.receive(1, 1, { kind: 'accepted', ballot: ballot('1.1'), instance: 2, chosenThrough: 0 });
     group.run();
     expect(group.settled.map(({ token }) => token)).toEqual([a.token, b.token]);
   });
@@ -132,9 +133,9 @@ describe('a leader', () => {
     expect(group.replica(1)).toMatchObject({ leads: true, promised: ballot('5.1') });
     const { token } = group.propose(1, 'y');
     group.runAmong(1);
-    group.receive(1, 2, { kind: 'accepted', ballot: ballot('1.1'), instance: 1, chosenThrough: 0 });
+    group.receive(1, 2, { kind: 'accepted', ballot: ballot('1.1'), instance: 3, chosenThrough: 0 });
     expect(group.outcome(token)).toBeUndefined();
-    group.receive(1, 2, { kind: 'accepted', ballot: ballot('5.1'), instance: 1, chosenThrough: 0 });
+    group.receive(1, 2, { kind: 'accepted', ballot: ballot('5.1'), instance: 3, chosenThrough: 0 });
     expect(group.outcome(token)).toMatchObject({ outcome: 'chosen' });
   });
 
@@ -143,10 +144,16 @@ describe('a leader', () => {
     group.propose(1, 'a');
     group.propose(1, 'b');
     group.runAmong(1, 2);
-    expect(group.replica(2).chosenThrough).toBe(2);
+    expect(group.replica(2).chosenThrough).toBe(3);
     const { effects } = group.propose(1, 'c');
     expect(effects.sendNow.map(({ message }) => message)).toEqual(
-      [2, 3].map(() => ({ kind: 'accept', ballot: ballot('1.1'), instance: 3, value: value('c'), chosenThrough: 2 })),
+      [2, 3].map(() => ({
+        kind: 'accept',
+        ballot: ballot('1.1'),
+        instance: 4,
+        value: stamped(value('c'), ballot('1.1')),
+        chosenThrough: 3,
+      })),
     );
   });
 
@@ -161,7 +168,7 @@ describe('a leader', () => {
       [3, 'chosen'],
     ]);
     group.run();
-    expect(group.replicas.map(({ chosenThrough }) => chosenThrough)).toEqual([1, 1, 1]);
+    expect(group.replicas.map(({ chosenThrough }) => chosenThrough)).toEqual([2, 2, 2]);
     expect(group.replicas.map(({ restless }) => restless)).toEqual([false, false, false]);
   });
 
@@ -239,17 +246,17 @@ describe('a leader', () => {
     group.tick(3, 5);
     group.runAmong(2, 3);
     expect(group.replica(3).leads).toBe(true);
-    expect(group.outcome(read.token)).toEqual({ token: read.token, outcome: 'read-ready', instance: 1 });
-    expect(group.outcome(proposal.token)).toEqual({ token: proposal.token, outcome: 'chosen', instance: 2 });
+    expect(group.outcome(read.token)).toEqual({ token: read.token, outcome: 'read-ready', instance: 3 });
+    expect(group.outcome(proposal.token)).toEqual({ token: proposal.token, outcome: 'chosen', instance: 4 });
   });
 
   it('believes no peer about instances above those its quorum knew', () => {
     const group = new Group(3).elect(1);
-    const entries = [{ instance: 1, value: value('y') }];
-    expect(group.receive(1, 3, { kind: 'catch-up-reply', entries, chosenThrough: 1 }).persist).toEqual([]);
+    const entries = [{ instance: 2, value: value('y') }];
+    expect(group.receive(1, 3, { kind: 'catch-up-reply', entries, chosenThrough: 2 }).persist).toEqual([]);
     const { token } = group.propose(1, 'x');
     group.runAmong(1, 2);
-    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 1 });
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 2 });
   });
 
   // Its log holds a learned value above an instance that its store fell back behind.
@@ -262,10 +269,10 @@ describe('a leader', () => {
     }));
     const learned = { kind: 'learned', instance: 2, value: value('v2') } as const;
     const group = new Group(3, {}, [[votes[0]!, learned], votes, votes]).elect(1);
-    expect(group.replica(1)).toMatchObject({ leads: true, chosenThrough: 2 });
+    expect(group.replica(1)).toMatchObject({ leads: true, chosenThrough: 3 });
     const { token } = group.propose(1, 'x');
     group.run();
-    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 3 });
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 4 });
   });
 
   it('proposes nothing where it learned what is chosen since it promised', () => {

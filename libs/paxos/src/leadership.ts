@@ -4,6 +4,7 @@ import type { Ballot, Instance, ReplicaId } from './ballot';
 import { Handover } from './handover';
 import type { Learner } from './learner';
 import { changeIn, mayFollow } from './configuration';
+import { stamped } from './fence';
 import { NO_ANSWERS, type Answers, type Members } from './members';
 import type { Membership } from './membership';
 import type { Message, Value } from './messages';
@@ -37,12 +38,15 @@ interface Proposal {
 }
 
 /**
- * Phase 2 of one leadership: proposes what phase 1 found, then what callers ask for, many instances at a time.
+ * Phase 2 of one leadership: proposes what phase 1 found, then an empty value of its own, then what callers ask for, many instances at a time.
  * Source: Lamport, "Paxos Made Simple", §2.2 phase 2 and §3; the window of open instances is his α.
  *
  * Why it may propose any value above `found.lastFound`: a quorum has promised this ballot, and none of it had voted there. Why it never
  * proposes at or below `found.floor`: a promise leaves out the votes at or below its sender's watermark, so phase 1 did not show which
  * value is chosen there; only that one is. Between the two every vote of the quorum was shown, and P2c picks the value.
+ *
+ * What a deposed leader proposed may be found by nobody now and be carried by a later leader all the same. So a value names the ballot
+ * that proposed it first, and the own value, once delivered, fences off whatever lower ballots have left behind it (decision 0014).
  *
  * A change of the configuration is a barrier (invariant `change-is-a-barrier`): it is opened when everything before it is delivered, and
  * nothing after it is opened until it is. So all open instances have one configuration, the present one. Of a change that this
@@ -69,6 +73,8 @@ export class Leadership {
   /** The configuration that phase 1, or a change that was this leadership's own, entitles it to propose under. */
   private provenVersion: number;
   private readonly floor: Instance;
+  /** Where this leadership's own first value goes. */
+  private readonly firstOwn: Instance;
 
   constructor(
     readonly ballot: Ballot,
@@ -80,6 +86,7 @@ export class Leadership {
     const floor = (this.floor = Math.max(found.floor, learner.knownThrough));
     this.provenVersion = membership.version;
     this.next = floor + 1;
+    this.firstOwn = Math.max(floor, found.lastFound) + 1;
     this.quorumThrough = floor;
     this.settledThrough = learner.chosenThrough;
     this.reads = new ReadIndex(ballot, membership, limits, requests, outbox);
@@ -88,11 +95,12 @@ export class Leadership {
   }
 
   /**
-   * Whether every instance found in phase 1 is chosen, known and delivered. From then on this replica's log holds whatever any earlier
-   * leader acknowledged: it may serve reads and new proposals (invariant `serves-after-recovery`).
+   * Whether every instance found in phase 1 is chosen, known and delivered, and an own value after them. From then on this replica's
+   * log holds whatever any earlier leader acknowledged, and nothing else that one proposed has an effect any more: it may serve reads and
+   * new proposals (invariant `serves-after-recovery`).
    */
   get recovered(): boolean {
-    return this.parts.learner.chosenThrough >= this.found.lastFound;
+    return this.parts.learner.chosenThrough >= this.firstOwn;
   }
 
   /**
@@ -270,6 +278,10 @@ export class Leadership {
         this.open(value, undefined);
         continue;
       }
+      if (this.next === this.firstOwn) {
+        this.open(stamped([], this.ballot), undefined);
+        continue;
+      }
       const waiting = this.recovered && this.handover === undefined ? requests.firstProposal : undefined;
       if (waiting === undefined || !membership.mayLead || this.mustWait(waiting.value)) return;
       requests.takeProposal();
@@ -288,13 +300,12 @@ export class Leadership {
   private begin({ token, value }: WaitingProposal): void {
     const { membership, outbox } = this.parts;
     const change = changeIn(value);
-    if (change !== undefined) {
-      if (!mayFollow(change, membership.configuration)) {
-        outbox.reached('paxos.change-conflict');
-        return outbox.settle({ token, outcome: 'conflict' });
-      }
-      this.provenVersion = change.version;
+    if (change === undefined) return this.open(stamped(value, this.ballot), token);
+    if (!mayFollow(change, membership.configuration)) {
+      outbox.reached('paxos.change-conflict');
+      return outbox.settle({ token, outcome: 'conflict' });
     }
+    this.provenVersion = change.version;
     this.open(value, token);
   }
 

@@ -1,4 +1,6 @@
 import { Acceptor } from './acceptor';
+import { NO_BALLOT } from './ballot';
+import { stamped } from './fence';
 import { Learner } from './learner';
 import { Outbox } from './outbox';
 import { ballot, value } from './testing/values';
@@ -49,7 +51,46 @@ describe('Learner', () => {
     expect(learner.learn([{ instance: 1, value: value('y') }], Infinity)).toBe(true);
     learner.synced(1);
     learner.advance();
-    expect(outbox.take().chosen).toEqual([{ instance: 1, value: value('y') }]);
+    expect(outbox.take().chosen).toMatchObject([{ instance: 1, value: value('y'), commands: value('y') }]);
+  });
+
+  // Invariant `deposed-values-change-nothing`.
+  describe('after a value of a higher ballot', () => {
+    /** @returns the commands of each instance that is delivered now */
+    function effects(through: number): string[] {
+      learner.hear(ballot('3.3'), through);
+      learner.advance();
+      return outbox.take().chosen.map(({ commands }) => Buffer.concat(commands).toString());
+    }
+
+    function chosen(instance: number, text: string, stamp: string): void {
+      acceptor.vote(1, ballot('3.3'), instance, stamped(value(text), ballot(stamp)), 0);
+      acceptor.synced(ballot('3.3'), instance);
+    }
+
+    it('delivers what a lower one proposed without its commands', () => {
+      chosen(1, 'a', '1.1');
+      chosen(2, 'b', '2.2');
+      chosen(3, 'late', '1.1');
+      chosen(4, 'c', '2.2');
+      expect(effects(4)).toEqual(['a', 'b', '', 'c']);
+    });
+
+    it('does so across a restart and a snapshot, with the term of the state', () => {
+      learner.restored(0, 0, ballot('2.2'));
+      chosen(1, 'late', '1.1');
+      expect(effects(1)).toEqual(['']);
+      learner.installed(5, ballot('3.2'));
+      chosen(6, 'later', '3.1');
+      chosen(7, 'd', '3.3');
+      expect(effects(7)).toEqual(['', 'd']);
+    });
+
+    it('asks nothing of values that name no ballot', () => {
+      chosen(1, 'a', '2.2');
+      vote('3.3', 2, 'unnamed');
+      expect(effects(2)).toEqual(['a', 'unnamed']);
+    });
   });
 
   it('ignores watermarks of ballots below the one announced last', () => {
@@ -120,7 +161,7 @@ describe('Learner', () => {
     it('goes on after what the store has applied, and serves what was before', () => {
       acceptor.restore({ kind: 'voted', instance: 1, ballot: ballot('1.1'), value: value('x') });
       acceptor.restore({ kind: 'voted', instance: 2, ballot: ballot('1.1'), value: value('y') });
-      learner.restored(1);
+      learner.restored(1, 0, NO_BALLOT);
       expect(learner.chosenThrough).toBe(1);
       expect(learner.page(1)).toEqual([{ instance: 1, value: value('x') }]);
       learner.hear(ballot('1.1'), 2);
@@ -131,21 +172,21 @@ describe('Learner', () => {
       acceptor.restore({ kind: 'voted', instance: 1, ballot: ballot('1.1'), value: value('lost') });
       learner.restore({ kind: 'learned', instance: 1, value: value('chosen') });
       acceptor.restore({ kind: 'voted', instance: 1, ballot: ballot('2.3'), value: value('lost too') });
-      learner.restored(1);
+      learner.restored(1, 0, NO_BALLOT);
       expect(learner.page(1)).toEqual([{ instance: 1, value: value('chosen') }]);
     });
 
     it('delivers again what its store fell back behind, learned values included', () => {
       acceptor.restore({ kind: 'voted', instance: 1, ballot: ballot('1.1'), value: value('x') });
       learner.restore({ kind: 'learned', instance: 2, value: value('y') });
-      learner.restored(0);
+      learner.restored(0, 0, NO_BALLOT);
       expect(delivered()).toEqual([]);
       learner.hear(ballot('1.1'), 1);
       expect(delivered()).toEqual([1, 2]);
     });
 
     it('stops if the store applied what the log does not hold', () => {
-      expect(() => learner.restored(1)).toThrow('applied-is-logged');
+      expect(() => learner.restored(1, 0, NO_BALLOT)).toThrow('applied-is-logged');
     });
   });
 

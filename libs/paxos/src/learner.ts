@@ -1,6 +1,8 @@
 import { invariant } from '@synod/invariant';
 import type { Acceptor } from './acceptor';
 import { compareBallots, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from './ballot';
+import { changeIn } from './configuration';
+import { isFenced, stampOf } from './fence';
 import type { Membership } from './membership';
 import type { ChosenEntry, Value } from './messages';
 import type { ReplicaLimits } from './options';
@@ -9,6 +11,7 @@ import type { ReplicaRecord } from './records';
 import { sameValue, valueBytes } from './value';
 
 type Learned = Extract<ReplicaRecord, { kind: 'learned' }>;
+const NO_COMMANDS: readonly never[] = Object.freeze([]);
 type TailLimits = Pick<ReplicaLimits, 'pageBytes' | 'tailInstances' | 'tailBytes'>;
 
 /**
@@ -27,6 +30,11 @@ export class Learner {
   private knownThrough_: Instance = 0;
   /** Delivered. Invariant `chosen-once-in-order`: each instance after the one before, once per incarnation. */
   private chosenThrough_: Instance = 0;
+  /**
+   * Highest ballot that a delivered value names. Invariant `deposed-values-change-nothing`: what a lower ballot proposed is delivered
+   * without its commands from then on, by every replica alike, since all have delivered the same before.
+   */
+  private term: Ballot = NO_BALLOT;
   /** Values and votes up to here are forgotten. Invariants `truncated-is-applied`, `truncated-is-never-empty`. */
   private truncatedThrough_: Instance = 0;
   /** Of the delivered values that are still held. */
@@ -110,7 +118,7 @@ export class Learner {
       this.chosenThrough_ = instance;
       this.membership.delivered(instance, value);
       this.tailBytes += valueBytes(value);
-      this.outbox.chosen({ instance, value });
+      this.deliver(instance, value);
     }
   }
 
@@ -135,10 +143,13 @@ export class Learner {
 
   /**
    * The store holds a peer's state after instance `through`: goes on behind it.
+   * @param term of that state
    * @returns whether that was new
    */
-  installed(through: Instance): boolean {
+  installed(through: Instance, term: Ballot): boolean {
     if (through <= this.chosenThrough_) return false;
+    invariant(compareBallots(term, this.term) >= 0, 'deposed-values-change-nothing', () => `installed ${through}`);
+    this.term = term;
     this.forget(through);
     this.tailBytes = 0;
     this.chosenThrough_ = through;
@@ -189,8 +200,10 @@ export class Learner {
    * having been delivered only when that was on this disk (invariant `applied-is-logged`): a learned value, else the latest vote. That
    * vote has the chosen value: without a learned record, delivery rested on a vote of a ballot in which the value was chosen, so that
    * every vote of a higher ballot carries it too.
+   * @param term of the state that the store holds
    */
-  restored(appliedThrough: Instance, snapshotThrough: Instance = 0): void {
+  restored(appliedThrough: Instance, snapshotThrough: Instance, term: Ballot): void {
+    this.term = term;
     this.restoreTruncated(snapshotThrough);
     invariant(
       this.truncatedThrough_ <= appliedThrough,
@@ -223,6 +236,18 @@ export class Learner {
     if (compareBallots(vote.ballot, this.announced.ballot) === 0) return vote.value;
     this.outbox.reached('paxos.vote-not-of-announcer');
     return undefined;
+  }
+
+  private deliver(instance: Instance, value: Value): void {
+    const stamp = stampOf(value);
+    if (isFenced(value, this.term)) {
+      this.outbox.reached('paxos.value-fenced');
+      this.outbox.chosen({ instance, value, commands: NO_COMMANDS, term: this.term });
+      return;
+    }
+    if (stamp !== undefined) this.term = stamp;
+    const commands = changeIn(value) !== undefined ? NO_COMMANDS : stamp === undefined ? value : value.slice(1);
+    this.outbox.chosen({ instance, value, commands, term: this.term });
   }
 
   /** Whether a restart would find this chosen value here. What is delivered may reach the store's disk before the log's. */

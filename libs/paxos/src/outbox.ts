@@ -1,6 +1,6 @@
 import type { ReplicaId } from './ballot';
-import type { Effects, Settled } from './effects';
-import type { ChosenEntry, Message } from './messages';
+import type { Delivery, Effects, Settled } from './effects';
+import type { Message } from './messages';
 import type { RareState } from './rare-states';
 import type { ReplicaRecord } from './records';
 
@@ -35,8 +35,8 @@ export class Outbox {
     ((this.gathered ??= {}).persist ??= []).push(record);
   }
 
-  chosen(entry: ChosenEntry): void {
-    ((this.gathered ??= {}).chosen ??= []).push(entry);
+  chosen(delivery: Delivery): void {
+    ((this.gathered ??= {}).chosen ??= []).push(delivery);
   }
 
   settle(settled: Settled): void {

@@ -7,6 +7,8 @@ export const RARE_STATES = [
   'paxos.vote-carried',
   /** Phase 1 found an instance without a vote below one with a vote. */
   'paxos.hole-filled',
+  /** A value was chosen after a leader of a higher ballot had begun: it changed nothing. */
+  'paxos.value-fenced',
   /** A promise did not fit one page. */
   'paxos.promise-paged',
   /** A new leader knew less of the log than a member of its phase 1 quorum. */

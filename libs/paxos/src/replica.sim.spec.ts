@@ -1,5 +1,7 @@
 import { InvariantViolation } from '@synod/invariant';
+import type { Instance } from './ballot';
 import type { Effects, Input } from './effects';
+import { stampOf } from './fence';
 import type { ReplicaOptions } from './options';
 import type { Configuration } from './configuration';
 import { Members } from './members';
@@ -101,6 +103,24 @@ class AnswersEmpty extends Replica {
   }
 }
 
+/** Delivers the commands of deposed leaders too. */
+class Unfenced extends Replica {
+  override step(input: Input): Effects {
+    const effects = super.step(input);
+    const chosen = effects.chosen.map((delivery) =>
+      stampOf(delivery.value) === undefined ? delivery : { ...delivery, commands: delivery.value.slice(1) },
+    );
+    return { ...effects, chosen };
+  }
+}
+
+/** Forgets at a restart how far the ballots of its log had come. */
+class ForgetsItsTerm extends Replica {
+  override restored(appliedThrough: Instance, snapshotThrough: Instance): void {
+    super.restored(appliedThrough, snapshotThrough);
+  }
+}
+
 describe('the simulation finds planted bugs', () => {
   afterEach(() => jest.restoreAllMocks());
 
@@ -132,6 +152,16 @@ describe('the simulation finds planted bugs', () => {
 
   it('a read served without confirmation', () => {
     expect(hunt((options) => new Believer(options))).toBe('reads-see-what-was-acked');
+  });
+
+  it('a value of a deposed leader that takes effect', () => {
+    expect(hunt((options) => new Unfenced(options))).toBe('deposed-values-change-nothing');
+  });
+
+  it('a term that a restart forgets', () => {
+    expect(['one-command-per-instance', 'deposed-values-change-nothing']).toContain(
+      hunt((options) => new ForgetsItsTerm(options)),
+    );
   });
 
   it('a configuration applied one instance late', () => {

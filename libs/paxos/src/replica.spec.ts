@@ -20,7 +20,7 @@ describe('Replica', () => {
     expect(group.replica(1).leads).toBe(true);
     const { token } = group.propose(1, 'x');
     group.run();
-    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 1 });
+    expect(group.outcome(token)).toMatchObject({ outcome: 'chosen', instance: 2 });
     expect(group.replica(1).restless).toBe(false);
   });
 
@@ -74,7 +74,7 @@ describe('Replica', () => {
       group.pool = [];
       group.propose(2, 'x');
       group.run();
-      expect(group.replica(1)).toMatchObject({ role: 'follower', leaderBallot: ballot('1.2'), chosenThrough: 1 });
+      expect(group.replica(1)).toMatchObject({ role: 'follower', leaderBallot: ballot('1.2'), chosenThrough: 2 });
     });
 
     it('counts no promise of another of its ballots', () => {
@@ -133,10 +133,10 @@ describe('Replica', () => {
       const group = new Group(3).elect(2);
       group.propose(2, 'x');
       group.runAmong(2, 3);
-      group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 1 });
-      expect(group.replica(1)).toMatchObject({ chosenThrough: 0, restless: true });
+      group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 2 });
+      expect(group.replica(1)).toMatchObject({ chosenThrough: 1, restless: true });
       group.run();
-      expect(group.replica(1)).toMatchObject({ chosenThrough: 1, restless: false, leaderBallot: ballot('1.2') });
+      expect(group.replica(1)).toMatchObject({ chosenThrough: 2, restless: false, leaderBallot: ballot('1.2') });
     });
 
     it('deposes a leader of a lower ballot than it has promised', () => {
@@ -192,7 +192,7 @@ describe('Replica', () => {
         chosenThrough: 9,
       });
       expect(group.replicas.map(({ role }) => role)).toEqual(['follower', 'leader', 'follower']);
-      expect(group.replica(2).chosenThrough).toBe(0);
+      expect(group.replica(2).chosenThrough).toBe(1); // Its own value.
     });
   });
 
@@ -207,9 +207,9 @@ describe('Replica', () => {
     const group = new Group(3, { pageBytes: 1 }).elect(2);
     for (let count = 0; count < 20; count++) group.propose(2, 'x');
     group.runAmong(2, 3);
-    group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 20 });
+    group.step(1, { kind: 'led-by', ballot: ballot('1.2'), chosenThrough: 21 });
     group.run();
-    expect(group.replica(1).chosenThrough).toBe(20);
+    expect(group.replica(1).chosenThrough).toBe(21);
   });
 
   it('does nothing on a tick when it wants none', () => {
@@ -218,30 +218,30 @@ describe('Replica', () => {
   });
 
   describe('as a leader behind what its quorum has forgotten', () => {
-    /** r3 leads with the promise of r2, which knows two instances and has forgotten both. */
+    /** r3 leads with the promise of r2, which knows three instances and has forgotten all of them. */
     function behind(): Group {
       const group = new Group(3, { tailInstances: 0 }).elect(1);
       group.propose(1, 'a');
       group.propose(1, 'b');
       group.runAmong(1, 2);
-      group.step(2, { kind: 'truncate', flushedThrough: 2 });
+      group.step(2, { kind: 'truncate', flushedThrough: 3 });
       group.elect(3, 2, 3);
-      expect(group.replica(3)).toMatchObject({ role: 'leader', leads: false, chosenThrough: 0 });
+      expect(group.replica(3)).toMatchObject({ role: 'leader', leads: false, chosenThrough: 1 });
       return group;
     }
 
     it('serves once a snapshot has brought it to its floor', () => {
       const group = behind();
       const { token } = group.read(3);
-      group.step(3, { kind: 'snapshot-installed', through: 2, configuration });
+      group.step(3, { kind: 'snapshot-installed', through: 3, term: ballot('1.1'), configuration });
       group.runAmong(2, 3);
-      expect(group.outcome(token)).toMatchObject({ outcome: 'read-ready', instance: 2 });
+      expect(group.outcome(token)).toMatchObject({ outcome: 'read-ready', instance: 4 });
     });
 
     it('steps down when a snapshot takes it beyond: above its floor it may believe its own ballot alone', () => {
       const group = behind();
-      group.step(3, { kind: 'snapshot-installed', through: 3, configuration });
-      expect(group.replica(3)).toMatchObject({ role: 'follower', chosenThrough: 3 });
+      group.step(3, { kind: 'snapshot-installed', through: 4, term: ballot('1.1'), configuration });
+      expect(group.replica(3)).toMatchObject({ role: 'follower', chosenThrough: 4 });
     });
   });
 
@@ -256,7 +256,7 @@ describe('Replica', () => {
     const replica = new Replica({ self: 1, members: [1, 2, 3] });
     replica.restore({ kind: 'voted', instance: 2, ballot: ballot('1.2'), value: value('x') });
     replica.restored(0);
-    replica.step({ kind: 'snapshot-installed', through: 5, configuration });
+    replica.step({ kind: 'snapshot-installed', through: 5, term: ballot('1.2'), configuration });
     expect(() => replica.recordsAbove(0)).toThrow('forgotten-is-not-said-again');
     expect(replica.recordsAbove(5)).toEqual([]);
   });

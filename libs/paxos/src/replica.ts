@@ -70,9 +70,10 @@ export class Replica {
    * Ends the replay; before the first `step`, even if there was no record.
    * @param appliedThrough highest instance whose effects the store holds; 0 for none. `chosen` goes on with the next one
    * @param snapshotThrough highest instance whose effects the store got by snapshot: the log need not hold it or what is below
+   * @param term that the store holds beside `appliedThrough`, as `chosen` told it
    */
-  restored(appliedThrough: Instance, snapshotThrough: Instance = 0): void {
-    this.learner.restored(appliedThrough, snapshotThrough);
+  restored(appliedThrough: Instance, snapshotThrough: Instance = 0, term: Ballot = NO_BALLOT): void {
+    this.learner.restored(appliedThrough, snapshotThrough, term);
   }
 
   /**
@@ -129,7 +130,7 @@ export class Replica {
         this.truncate(input.flushedThrough);
         break;
       case 'snapshot-installed':
-        this.installed(input.through, input.configuration);
+        this.installed(input.through, input.term, input.configuration);
         break;
       default:
         unreachable(input);
@@ -184,7 +185,7 @@ export class Replica {
     return this.learner.truncatedThrough;
   }
 
-  /** Leads, and everything found in phase 1 is chosen and delivered: reads and proposals are being served. */
+  /** Leads, and everything found in phase 1 and a value of its own are chosen and delivered: reads and proposals are being served. */
   get leads(): boolean {
     return this.current.kind === 'leading' && this.current.recovered;
   }
@@ -451,8 +452,8 @@ export class Replica {
     if (this.truncatedThrough > before) this.outbox.reached('paxos.log-truncated');
   }
 
-  private installed(through: Instance, configuration: Configuration): void {
-    if (!this.learner.installed(through)) return;
+  private installed(through: Instance, term: Ballot, configuration: Configuration): void {
+    if (!this.learner.installed(through, term)) return;
     this.membership.installed(configuration);
     this.outbox.reached('paxos.snapshot-installed');
     // Above its floor a leader must know chosen values by votes of its own ballot alone: what it announced would not be what it proposed.

@@ -1,8 +1,7 @@
 import {
-  changeIn,
   compareBallots,
   type Ballot,
-  type ChosenEntry,
+  type Delivery,
   type Effects,
   type Input,
   type Instance,
@@ -108,7 +107,8 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   install(state: GroupState, configuration: GroupConfiguration, store: StoreReader): void {
     this.state_ = state;
     this.options.stateMachine.load(slotPrefix(this.options.prefix, state.slot), store);
-    this.push({ kind: 'snapshot-installed', through: state.appliedThrough, configuration });
+    const { appliedThrough: through, term } = state;
+    this.push({ kind: 'snapshot-installed', through, term, configuration });
   }
 
   get founding(): GroupOptions<R>['founding'] {
@@ -221,21 +221,19 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   /** Applies chosen entries, in order, inside the turn's store transaction. */
-  apply(transaction: StoreTransaction, entries: readonly ChosenEntry[]): void {
-    for (const { instance, value } of entries) {
+  apply(transaction: StoreTransaction, entries: readonly Delivery[]): void {
+    for (const { instance, commands, term } of entries) {
       if (instance <= this.state_.appliedThrough) continue; // The store was ahead of the log's known watermark at the last start.
       invariant(
         instance === this.state_.appliedThrough + 1,
         'applied-in-order',
         () => `${instance} after ${this.state_.appliedThrough}`,
       );
-      // A change is the protocol's own; the state machine never sees it.
-      const commands = changeIn(value) === undefined ? value : [];
       this.results.set(
         instance,
         commands.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),
       );
-      this.state_ = { ...this.state_, appliedThrough: instance };
+      this.state_ = { ...this.state_, appliedThrough: instance, term };
     }
   }
 

@@ -1,7 +1,8 @@
 import { messageCodec, required, type peerV1 } from '@synod/contracts';
 import { unreachable } from '@synod/invariant';
-import type { Ballot, Message, Value } from '@synod/paxos';
+import type { Message, Value } from '@synod/paxos';
 import type { Codec } from '@synod/runtime';
+import { ballotFromWire, ballotToWire } from './ballot-codec';
 import type { LedGroup, PeerMessage } from './peer-messages';
 import type { PeerProtocol } from './peer-link';
 
@@ -24,8 +25,10 @@ function batchCodec(name: 'synod.peer.v1.ExchangeRequest' | 'synod.peer.v1.Excha
 
 function toWire(message: PeerMessage): peerV1.PeerMessage {
   switch (message.kind) {
-    case 'hello':
-      return { hello: { clusterId: message.clusterId, nodeId: message.nodeId, incarnation: message.incarnation } };
+    case 'hello': {
+      const { clusterId, nodeId, incarnation, address = '' } = message;
+      return { hello: { clusterId, nodeId, incarnation, address } };
+    }
     case 'heartbeat':
       return { heartbeat: { ledVersion: message.ledVersion } };
     case 'led-groups':
@@ -49,8 +52,8 @@ function toWire(message: PeerMessage): peerV1.PeerMessage {
 function fromWire(message: peerV1.PeerMessage__Output): PeerMessage {
   switch (message.body) {
     case 'hello': {
-      const { clusterId, nodeId, incarnation } = required(message.hello, 'hello');
-      return { kind: 'hello', clusterId, nodeId, incarnation };
+      const { clusterId, nodeId, incarnation, address } = required(message.hello, 'hello');
+      return { kind: 'hello', clusterId, nodeId, incarnation, ...(address === '' ? {} : { address }) };
     }
     case 'heartbeat':
       return { kind: 'heartbeat', ledVersion: Number(required(message.heartbeat, 'heartbeat').ledVersion) };
@@ -237,15 +240,6 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
     default:
       return unreachable(message.body);
   }
-}
-
-function ballotToWire(ballot: Ballot): peerV1.Ballot {
-  return { round: ballot.round, replicaId: ballot.replica };
-}
-
-function ballotFromWire(ballot: peerV1.Ballot__Output | null | undefined): Ballot {
-  const { round, replicaId } = required(ballot, 'ballot');
-  return { round: Number(round), replica: replicaId };
 }
 
 /** Values stay in memory as long as the log does: copied out of the network's buffer, which may be far larger. */

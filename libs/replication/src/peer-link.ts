@@ -10,13 +10,12 @@ export interface Identity {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly incarnation: string;
+  /** Where it serves its peers: for those that have not read of it yet. */
+  readonly address?: string;
 }
 
 /** The node at the other end, once it has said hello. */
-export interface Peer {
-  readonly nodeId: NodeId;
-  readonly incarnation: string;
-}
+export type Peer = Omit<Identity, 'clusterId'>;
 
 /** What a link tells its node. */
 export interface PeerEvents {
@@ -80,8 +79,9 @@ export class PeerLinks {
     this.redials.get(nodeId)?.();
   }
 
+  /** Where a peer is, as far as this node was told; else as the peer says itself, for as long as it is heard. */
   address(nodeId: NodeId): string | undefined {
-    return this.addresses.get(nodeId);
+    return this.addresses.get(nodeId) ?? this.open.get(nodeId)?.peer?.address;
   }
 
   /** @returns false if the message was certainly not sent: the peer is not reachable, or its queue is full */
@@ -173,7 +173,8 @@ export class PeerLinks {
       });
       return false;
     }
-    open.peer = { nodeId: message.nodeId, incarnation: message.incarnation };
+    const { nodeId, incarnation, address } = message;
+    open.peer = { nodeId, incarnation, ...(address === undefined ? {} : { address }) };
     this.open.set(message.nodeId, open);
     this.events.connected(open.peer);
     return true;

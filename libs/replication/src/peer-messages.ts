@@ -11,7 +11,14 @@ export interface LedGroup {
 /** What two nodes that share groups say to each other; see protos/synod/peer/v1/peer.proto. */
 export type PeerMessage =
   /** First in each direction. */
-  | { readonly kind: 'hello'; readonly clusterId: string; readonly nodeId: NodeId; readonly incarnation: string }
+  | {
+      readonly kind: 'hello';
+      readonly clusterId: string;
+      readonly nodeId: NodeId;
+      readonly incarnation: string;
+      /** Where the sender serves its peers, if it says so. */
+      readonly address?: string;
+    }
   /** The sender lives, and its set of led groups has this version. Proves no leadership. */
   | { readonly kind: 'heartbeat'; readonly ledVersion: number }
   | { readonly kind: 'led-groups'; readonly version: number; readonly groups: readonly LedGroup[] }

@@ -9,7 +9,7 @@ describe('ReplicaHost', () => {
       expect(await cluster.write(index, 'hello')).toBe(1);
     }
     const everywhere = await cluster.world.run(() =>
-      cluster.nodes.every((node) => node.host?.groups.every((group) => group.status().appliedThrough === 1)),
+      cluster.nodes.every((node) => node.host?.groups.every((group) => group.status().appliedThrough === 2)),
     );
     expect(everywhere).toBe(true);
   });
@@ -31,7 +31,7 @@ describe('ReplicaHost', () => {
     }
     await cluster.world.run(() => Object.keys(answers).length === NODES.length);
     expect(answers).toEqual({
-      n1: { kind: 'ready', applied: 2 },
+      n1: { kind: 'ready', applied: 3 },
       n2: { kind: 'not-leader', leader: 'n1' },
       n3: { kind: 'not-leader', leader: 'n1' },
     });
@@ -112,7 +112,7 @@ describe('a lost log', () => {
     await cluster.awaitLeaders();
     await cluster.write(0, 'word');
     const [first] = cluster.nodes;
-    await cluster.world.run(() => first?.host?.groups[0]?.status().appliedThrough === 1);
+    await cluster.world.run(() => first?.host?.groups[0]?.status().appliedThrough === 2);
     // The store of n1 with the folder of its log deleted.
     const refusal = await cluster.refusal({ nodeId: 'n1', incarnation: 'n1-disk' }, (ports) =>
       ports.store.transaction((transaction) => transaction.put(Buffer.from('\0g0'), Buffer.from([0, 0, 0, 0, 0, 1]))),

@@ -232,7 +232,7 @@ export class ReplicaHost {
       );
     }
     const state = readGroupState(this.options.store, group);
-    const { appliedThrough, snapshotThrough } = state;
+    const { appliedThrough, snapshotThrough, term } = state;
     if (recovered?.founding === undefined && appliedThrough > 0)
       throw lostLog(`group ${group} was applied here through ${appliedThrough}`);
     const { tailInstances, tailBytes } = this.logLimits;
@@ -249,7 +249,7 @@ export class ReplicaHost {
     const rebuilt = { promised, truncatedThrough, appliedThrough, snapshotThrough };
     this.options.observer?.recovered(group, self, recovered?.records ?? [], rebuilt);
     if (truncatedThrough > appliedThrough) throw lostState(group, rebuilt);
-    replica.restored(appliedThrough, snapshotThrough);
+    replica.restored(appliedThrough, snapshotThrough, term);
     const hosted = new HostedGroup<R>(options, self, replica, state, () => this.wake(hosted as HostedGroup<unknown>));
     hosted.destroyed = recovered?.destroyed ?? new Set();
     this.groups_.set(group, hosted as HostedGroup<unknown>);

@@ -1,6 +1,8 @@
 import { messageCodec, required, type peerV1 } from '@synod/contracts';
+import { NO_BALLOT } from '@synod/paxos';
 import type { Protocol } from '@synod/runtime';
 import type { GroupConfiguration } from './api';
+import { ballotFromWire, ballotToWire } from './ballot-codec';
 import type { SnapshotRequest, SnapshotResponse } from './snapshot-messages';
 
 /** The conversation in which a member that lags is handed a group's state: see protos/synod/peer/v1/peer.proto. */
@@ -29,19 +31,20 @@ function responseToWire(response: SnapshotResponse): peerV1.SnapshotResponse {
   if (response.kind === 'refused') return { refused: { reason: response.reason } };
   const { snapshot, after, entries, checksum, last } = response;
   const configuration = Buffer.from(JSON.stringify(snapshot.configuration));
-  return { chunk: { snapshot: { ...snapshot, configuration }, after, entries: [...entries], checksum, last } };
+  return { chunk: { snapshot: { ...snapshot, term: ballotToWire(snapshot.term), configuration }, after, entries: [...entries], checksum, last } };
 }
 
 function responseFromWire(response: peerV1.SnapshotResponse__Output): SnapshotResponse {
   switch (response.outcome) {
     case 'chunk': {
       const { snapshot, after, entries, checksum, last } = required(response.chunk, 'chunk');
-      const { snapshotId, appliedThrough, configuration } = required(snapshot, 'snapshot');
+      const { snapshotId, appliedThrough, term, configuration } = required(snapshot, 'snapshot');
       return {
         kind: 'chunk',
         snapshot: {
           snapshotId,
           appliedThrough: Number(appliedThrough),
+          term: term ? ballotFromWire(term) : NO_BALLOT,
           configuration: JSON.parse(configuration.toString()) as GroupConfiguration,
         },
         after,

@@ -13,6 +13,7 @@ import type { SnapshotChunk, SnapshotDescriptor, SnapshotRequest, SnapshotRespon
 const SNAPSHOT: SnapshotDescriptor = {
   snapshotId: 's1',
   appliedThrough: 9,
+  term: { round: 2, replica: 1 },
   configuration: { version: 0, members: [], highestId: 0 },
 };
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };

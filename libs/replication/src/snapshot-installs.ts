@@ -87,13 +87,14 @@ export class SnapshotInstalls {
     });
   }
 
-  private install(group: HostedGroup<unknown>, { appliedThrough, configuration }: SnapshotDescriptor): void {
+  private install(group: HostedGroup<unknown>, snapshot: SnapshotDescriptor): void {
+    const { appliedThrough, term, configuration } = snapshot;
     const { group: id } = group.founding;
     this.under.delete(id);
     this.events.turn(); // What waits is of the state before.
     if (this.stopped) return;
     if (appliedThrough <= group.state.appliedThrough) return void this.clearIdleSlot(group);
-    const state = { appliedThrough, snapshotThrough: appliedThrough, slot: otherSlot(group.state.slot) };
+    const state = { appliedThrough, snapshotThrough: appliedThrough, slot: otherSlot(group.state.slot), term };
     this.store.transaction((transaction) => {
       writeGroupState(transaction, id, state);
       writeConfiguration(transaction, id, configuration);

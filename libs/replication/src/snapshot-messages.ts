@@ -1,4 +1,4 @@
-import type { Instance, ReplicaId } from '@synod/paxos';
+import type { Ballot, Instance, ReplicaId } from '@synod/paxos';
 import type { Entry } from '@synod/runtime';
 import type { GroupConfiguration, GroupId } from './api';
 
@@ -18,6 +18,8 @@ export interface SnapshotDescriptor {
   readonly snapshotId: string;
   /** The state is that after this instance. */
   readonly appliedThrough: Instance;
+  /** Highest ballot that a value of the log through that instance names. */
+  readonly term: Ballot;
   /** The configuration of the group after that instance, from the same view. */
   readonly configuration: GroupConfiguration;
 }

@@ -83,10 +83,10 @@ export class SnapshotServer {
       return 'only members are given snapshots';
     if (this.served.size >= VIEWS_MAX) return 'too many snapshots are being fetched';
     const view = this.store.snapshot();
-    const { appliedThrough, slot } = readGroupState(view, id);
+    const { appliedThrough, term, slot } = readGroupState(view, id);
     const snapshotId = this.ports.random.bytes(8).toString('hex');
     const configuration = readConfiguration(view, id) ?? foundingOf(group.founders);
-    const snapshot = { snapshotId, appliedThrough, configuration };
+    const snapshot = { snapshotId, appliedThrough, term, configuration };
     const served: Served = {
       group: id,
       view,

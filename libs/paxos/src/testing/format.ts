@@ -1,14 +1,21 @@
 import { formatBallot } from '../ballot';
 import { changeIn, type Configuration } from '../configuration';
-import type { Effects } from '../effects';
+import type { Delivery, Effects } from '../effects';
+import { isFenced, stampOf } from '../fence';
 import type { Envelope, Message, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
 
-/** A value as traces write it: its commands as text, `no-op` for none. */
+/** A value as traces write it: its commands as text, `no-op` for none, and behind `@` the ballot that it names. */
 export function formatValue(value: Value): string {
   const change = changeIn(value);
   if (change !== undefined) return formatConfiguration(change);
+  const stamp = stampOf(value);
+  if (stamp !== undefined) return `${formatValue(value.slice(1))}@${formatBallot(stamp)}`;
   return value.length === 0 ? 'no-op' : value.map((command) => Buffer.from(command).toString()).join('+');
+}
+
+function formatDelivery({ instance, value, term }: Delivery): string {
+  return `${instance}=${formatValue(value)}${isFenced(value, term) ? ' fenced' : ''}`;
 }
 
 /** `members-2(1,2,3,4?)`: version 2, of which 4 learns. */
@@ -97,7 +104,7 @@ export function formatEffects(who: string, effects: Effects, nameOf: (token: num
     ...formatEnvelopes(who, effects.sendNow),
     ...effects.persist.map((record) => line('persist', formatRecord(record))),
     ...formatEnvelopes(who, effects.send),
-    ...effects.chosen.map(({ instance, value }) => line('chosen', `${instance}=${formatValue(value)}`)),
+    ...effects.chosen.map((delivery) => line('chosen', formatDelivery(delivery))),
     ...effects.settled.map((settled) => {
       const where = 'instance' in settled ? ` ${settled.instance}` : '';
       return line('settled', `${nameOf(settled.token)} ${settled.outcome}${where}`);

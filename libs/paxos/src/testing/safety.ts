@@ -1,7 +1,8 @@
 import { invariant } from '@synod/invariant';
 import { compareBallots, formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from '../ballot';
 import { changeIn, foundingOf, voters, type Configuration } from '../configuration';
-import type { Effects } from '../effects';
+import type { Delivery, Effects } from '../effects';
+import { stampOf } from '../fence';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
 import { sameValue } from '../value';
@@ -26,12 +27,14 @@ export class Safety {
   /** Values of proposals that were refused for certain. */
   private readonly refused: Value[] = [];
   /** What the first replica to deliver an instance delivered. */
-  private readonly delivered = new Map<Instance, Value>();
+  private readonly delivered = new Map<Instance, Delivery>();
   private readonly deliveredThrough = new Map<ReplicaId, Instance>();
   /** Durable votes: instance → ballot → the value and who voted. */
   private readonly votes = new Map<Instance, Map<string, { value: Value; by: Set<ReplicaId> }>>();
   private readonly chosen = new Map<Instance, Value>();
   private readonly leaders = new Map<number, ReplicaId>();
+  /** Where each leader began to serve, in the order in which that was seen. */
+  private readonly served: { readonly ballot: Ballot; readonly above: Instance }[] = [];
   /** Highest promise that each replica told others of. */
   private readonly vouched = new Map<ReplicaId, Ballot>();
 
@@ -101,19 +104,21 @@ export class Safety {
 
   stepped(node: SimNode, effects: Effects): void {
     for (const name of effects.reached) this.reached.set(name, (this.reached.get(name) ?? 0) + 1);
-    for (const { instance, value } of effects.chosen) this.deliver(node.id, instance, value);
+    for (const delivery of effects.chosen) this.deliver(node.id, delivery);
     for (const settled of effects.settled) this.settle(node, settled);
     if (node.replica?.leads === true) {
       const { round } = node.replica.promised;
-      const leader = this.leaders.get(round * 64 + node.replica.promised.replica) ?? node.id;
+      const known = this.leaders.get(round * 64 + node.replica.promised.replica);
+      const leader = known ?? node.id;
       invariant(leader === node.id && node.replica.promised.replica === node.id, 'one-leader-per-ballot');
+      if (known === undefined) this.served.push({ ballot: node.replica.promised, above: node.replica.chosenThrough });
       this.leaders.set(round * 64 + node.id, leader);
     }
   }
 
   /** At the end: nothing refused for certain had an effect. */
   finish(): void {
-    const values = new Set([...this.delivered.values()].map((value) => value.join()));
+    const values = new Set([...this.delivered.values()].map((delivery) => effectOf(delivery).join()));
     for (const value of this.refused) invariant(!values.has(value.join()), 'refused-has-no-effect');
   }
 
@@ -144,20 +149,36 @@ export class Safety {
     if (compareBallots(ballot, this.vouched.get(node) ?? NO_BALLOT) > 0) this.vouched.set(node, ballot);
   }
 
-  private deliver(node: ReplicaId, instance: Instance, value: Value): void {
+  private deliver(node: ReplicaId, delivery: Delivery): void {
+    const { instance, value } = delivery;
     const expected = (this.deliveredThrough.get(node) ?? 0) + 1;
     invariant(instance === expected, 'chosen-once-in-order', () => `${instance} instead of ${expected} at ${node}`);
     this.deliveredThrough.set(node, instance);
-    const first = this.delivered.get(instance) ?? value;
+    const first = this.delivered.get(instance) ?? delivery;
     invariant(
-      sameValue(first, value),
+      sameValue(first.value, value) && sameValue(first.commands, delivery.commands),
       'one-command-per-instance',
       () => `replica ${node} delivered another value at ${instance}`,
     );
-    if (!this.delivered.has(instance)) this.change(instance, value);
+    if (!this.delivered.has(instance)) {
+      this.change(instance, value);
+      this.notUndercut(delivery);
+    }
     this.delivered.set(instance, first);
     const chosen = this.chosen.get(instance);
     invariant(chosen !== undefined && sameValue(chosen, value), 'delivered-is-chosen', () => `${instance} at ${node}`);
+  }
+
+  /** No leader has served without knowing what takes effect now. */
+  private notUndercut({ instance, value, commands }: Delivery): void {
+    const stamp = stampOf(value);
+    if (stamp === undefined || commands.length === 0) return;
+    const undercut = this.served.find(({ ballot, above }) => above < instance && compareBallots(stamp, ballot) < 0);
+    invariant(
+      undercut === undefined,
+      'deposed-values-change-nothing',
+      () => `${formatBallot(stamp)} at ${instance}, while ${formatBallot(undercut?.ballot ?? NO_BALLOT)} served`,
+    );
   }
 
   private settle(node: SimNode, settled: Effects['settled'][number]): void {
@@ -166,9 +187,9 @@ export class Safety {
     this.begun.delete(settled.token);
     switch (settled.outcome) {
       case 'chosen': {
-        const value = this.delivered.get(settled.instance);
+        const delivery = this.delivered.get(settled.instance);
         invariant(
-          value !== undefined && sameValue(value, begun.value ?? []),
+          delivery !== undefined && sameValue(effectOf(delivery), begun.value ?? []),
           'acked-is-chosen',
           () => `${settled.instance}`,
         );
@@ -197,4 +218,9 @@ export class Safety {
         invariant(begun.value !== undefined, 'reads-are-never-unknown');
     }
   }
+}
+
+/** What a delivery does: its commands, or the change that it is. */
+function effectOf({ value, commands }: Delivery): Value {
+  return changeIn(value) === undefined ? commands : value;
 }

@@ -260,7 +260,8 @@ export class SimCluster implements NodeWorld {
   }
 
   /** A leader is cut off, perhaps in one direction only, and the others notice. Its clients do not. */
-  private isolate({ id }: SimNode): void {
+  private isolate(node: SimNode): void {
+    const { id } = node;
     const deaf = this.random.chance(0.7);
     const mute = !deaf || this.random.chance(0.7);
     for (const other of this.nodes) {
@@ -269,6 +270,8 @@ export class SimCluster implements NodeWorld {
       if (mute) this.cut.add(`${id}>${other.id}`);
       other.step({ kind: 'leader-lost' });
     }
+    // What it proposes now may be found by a later leader than the next.
+    for (let count = this.random.below(6); count > 0; count--) this.propose(node);
   }
 
   private crashSome(node: SimNode): void {
@@ -292,7 +295,7 @@ export class SimCluster implements NodeWorld {
     if (from?.replica === undefined || this.cut.has(`${from.id}>${to.id}`)) return;
     if (to.replica === undefined || from.applied <= to.applied) return;
     this.safety.installed(to, from.applied);
-    to.install(from.applied, from.replica.configuration);
+    to.install(from, from.replica.configuration);
   }
 
   private changeLink(): void {

@@ -1,4 +1,4 @@
-import type { Instance, ReplicaId } from '../ballot';
+import { NO_BALLOT, type Ballot, type Instance, type ReplicaId } from '../ballot';
 import { changeIn, type Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope } from '../messages';
@@ -20,6 +20,7 @@ interface Boundary {
   readonly applied: Instance;
   /** What it got by snapshot. */
   readonly snapshotThrough: Instance;
+  readonly term: Ballot;
   /** After what it has applied; `undefined` for that of the founding. */
   readonly configuration: Configuration | undefined;
 }
@@ -40,7 +41,7 @@ export class SimNode {
   destroyed = false;
   log: ReplicaRecord[] = [];
   /** The store: its states since the last flush, that of the flush first. A crash may leave any of them. */
-  private boundaries: Boundary[] = [{ applied: 0, snapshotThrough: 0, configuration: undefined }];
+  private boundaries: Boundary[] = [{ applied: 0, snapshotThrough: 0, term: NO_BALLOT, configuration: undefined }];
   private unsynced: Unsynced[] = [];
 
   constructor(
@@ -80,6 +81,11 @@ export class SimNode {
     return this.store.applied;
   }
 
+  /** Of the state that the store holds. */
+  get term(): Ballot {
+    return this.store.term;
+  }
+
   start(): void {
     const read = this.store.configuration;
     // The store shows that the replica was removed: the host destroys it instead of starting it.
@@ -90,7 +96,7 @@ export class SimNode {
     const ahead = this.joined !== undefined && (read?.version ?? -1) < this.joined.version;
     this.replica = this.makeReplica({ ...this.options, configuration: ahead ? this.joined : read, ahead });
     for (const record of this.log) this.replica.restore(record);
-    this.replica.restored(this.applied, this.store.snapshotThrough);
+    this.replica.restored(this.applied, this.store.snapshotThrough, this.store.term);
   }
 
   step(input: Input): void {
@@ -100,9 +106,9 @@ export class SimNode {
     if (effects.persist.length + effects.send.length > 0) {
       this.unsynced.push({ records: effects.persist, send: effects.send });
     }
-    for (const { instance, value } of effects.chosen) {
+    for (const { instance, value, term } of effects.chosen) {
       const configuration = changeIn(value) ?? this.store.configuration;
-      this.boundaries.push({ ...this.store, applied: instance, configuration });
+      this.boundaries.push({ ...this.store, applied: instance, term, configuration });
     }
     this.world.effects(this, effects);
   }
@@ -130,10 +136,10 @@ export class SimNode {
   }
 
   /** The store takes over the state of a peer, and with it the configuration after that. */
-  install(through: Instance, configuration: Configuration): void {
+  install({ applied: through, term }: SimNode, configuration: Configuration): void {
     if (this.replica === undefined || through <= this.applied) return;
-    this.boundaries.push({ applied: through, snapshotThrough: through, configuration });
-    this.step({ kind: 'snapshot-installed', through, configuration });
+    this.boundaries.push({ applied: through, snapshotThrough: through, term, configuration });
+    this.step({ kind: 'snapshot-installed', through, term, configuration });
   }
 
   /** Power fails: some of what was being written is on disk, though nothing that waited for it has left. */

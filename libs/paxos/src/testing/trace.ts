@@ -1,4 +1,4 @@
-import { formatBallot, type Instance, type ReplicaId } from '../ballot';
+import { formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from '../ballot';
 import type { Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope } from '../messages';
@@ -13,6 +13,7 @@ interface Node {
   applied: Instance;
   /** What the store got by snapshot. */
   snapshotThrough: Instance;
+  term: Ballot;
   log: ReplicaRecord[];
   /** Steps whose records are not on disk; only of a node whose disk is slow. */
   unsynced: Effects[];
@@ -194,8 +195,9 @@ export class Trace {
   private install(id: ReplicaId, node: Node, from: string | undefined): void {
     const sender = from === undefined ? node : this.nodes.get(Number(from.slice(1)));
     const configuration = sender?.replica?.configuration;
-    if (configuration !== undefined)
-      this.step(id, { kind: 'snapshot-installed', through: node.applied, configuration });
+    if (sender === undefined || configuration === undefined) return;
+    node.term = sender.term;
+    this.step(id, { kind: 'snapshot-installed', through: node.applied, term: node.term, configuration });
   }
 
   private join(id: ReplicaId, from: ReplicaId): void {
@@ -210,7 +212,7 @@ export class Trace {
     const told = joined === undefined ? {} : { configuration: joined, ahead: true };
     node.replica = new Replica({ self, members: this.founders, ...told, ...this.limits });
     for (const record of node.log) node.replica.restore(record);
-    node.replica.restored(node.applied, node.snapshotThrough);
+    node.replica.restored(node.applied, node.snapshotThrough, node.term);
   }
 
   private cutLog(id: ReplicaId, node: Node, through: Instance): void {
@@ -227,7 +229,8 @@ export class Trace {
     for (const envelope of effects.sendNow) this.pool.push({ from: id, envelope });
     if (node.slowDisk) node.unsynced.push(effects);
     else this.sync(id, node, effects);
-    node.applied = effects.chosen.at(-1)?.instance ?? node.applied;
+    const last = effects.chosen.at(-1);
+    if (last !== undefined) Object.assign(node, { applied: last.instance, term: last.term });
   }
 
   private sync(id: ReplicaId, node: Node, { persist, send }: Effects): void {
@@ -280,7 +283,15 @@ export class Trace {
 }
 
 function emptyNode(): Node {
-  return { replica: undefined, applied: 0, snapshotThrough: 0, log: [], unsynced: [], slowDisk: false };
+  return {
+    replica: undefined,
+    applied: 0,
+    snapshotThrough: 0,
+    term: NO_BALLOT,
+    log: [],
+    unsynced: [],
+    slowDisk: false,
+  };
 }
 
 /** `(1,2,4?)` as the configuration after the present one. */

@@ -55,7 +55,7 @@ export class OneGroup {
 
   private async makeHost(name: string, ports: NodePorts): Promise<TestHost> {
     const host = await ReplicaHost.open({
-      identity: { clusterId: 'test', nodeId: name, incarnation: `${name}-disk` },
+      identity: { clusterId: 'test', nodeId: name, incarnation: `${name}-disk`, address: `${name}:1` },
       ports,
       store: ports.store,
       peerProtocol: peerProtocol(),
