@@ -194,6 +194,8 @@ describe('storage nodes', () => {
     for (const node of cluster.nodes) node.kill('power');
     for (const node of cluster.nodes) node.start();
     await cluster.ready();
+    // Until then the client may speak to machines that no longer hear it.
+    await cluster.world.run(cluster.world.now + cluster.world.shape.network.silenceMaxUs);
     expect(await valueOf(cluster, 2, key)).toBe('kept');
   });
 
