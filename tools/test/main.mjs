@@ -4,27 +4,74 @@
 // Ends with one line, `N passed, N failed`; what could not run is named before it.
 //   npm test [-- STAGE …]     stages: lint format typecheck contracts unit simulation mutants e2e
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { WORKSPACE } from '../build/ensure.mjs';
 
 const SIMULATION_SEEDS = 200;
+/** A stage that takes longer hangs, also on a busy machine: it fails, and what it printed says how far it came. */
+const STAGE_MINUTES_MAX = 25;
+/** What goes on for so long after the end of a stage was left behind by it: a process that holds its output, or a wait that has no end. */
+const REMAINS_SECONDS_MAX = 20;
 
-/** Runs a command to its end. @returns its exit code and what it printed */
-function run(command, args) {
+/** Process groups of the commands that run now. */
+const running = new Set();
+
+/**
+ * Runs a command to its end.
+ * @param report a file that it writes when all is done but to exit
+ * @returns its exit code and what it printed; 1 if it had no end, or left something behind
+ */
+function run(command, args, { onLine = () => undefined, report = undefined } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: WORKSPACE,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, FORCE_COLOR: '0', TMPDIR: scratch },
+      detached: true, // A group of its own, so that all of it can be ended.
     });
+    running.add(child.pid);
     let output = '';
-    const take = (chunk) => (output += chunk);
-    child.stdout.on('data', take);
-    child.stderr.on('data', take);
-    child.on('close', (code) => resolve({ code: code ?? 1, output }));
+    let line = '';
+    const take = (chunk) => {
+      output += chunk;
+      const lines = (line + chunk).split('\n');
+      line = lines.pop();
+      lines.forEach(onLine);
+    };
+    const end = (code, complaint) => {
+      clearTimeout(limit);
+      clearInterval(watch);
+      running.delete(child.pid);
+      if (complaint !== undefined) killGroup(child.pid);
+      resolve({ code, output: complaint === undefined ? output : `${output}\nFAILED: ${complaint}\n` });
+    };
+    const limit = setTimeout(() => end(1, `no end after ${STAGE_MINUTES_MAX} minutes`), STAGE_MINUTES_MAX * 60_000);
+    const reported = () => report !== undefined && existsSync(report);
+    let waited = 0;
+    const watch = setInterval(() => {
+      if (reported() && ++waited > REMAINS_SECONDS_MAX)
+        end(1, 'its tests are over, and something keeps it from its end');
+    }, 1000);
+    child.stdout.setEncoding('utf8').on('data', take);
+    child.stderr.setEncoding('utf8').on('data', take);
+    child.on('exit', () => {
+      const heldOpen = setTimeout(() => end(1, 'a process is left that holds its output'), REMAINS_SECONDS_MAX * 1000);
+      child.on('close', (code) => {
+        clearTimeout(heldOpen);
+        end(code ?? 1);
+      });
+    });
   });
+}
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nothing of it is left.
+  }
 }
 
 const bin = (name) => path.join(WORKSPACE, 'node_modules/.bin', name);
@@ -38,14 +85,21 @@ async function check(command, args) {
 /** A stage of jest tests, each counted. A file that does not even load is a failure. */
 async function jest(name, args) {
   const report = path.join(scratch, `${name}.json`);
-  const { code, output } = await run(bin('jest'), ['--json', `--outputFile=${report}`, '--ci', ...args]);
+  const onLine = (line) => {
+    const file = /^(?:PASS|FAIL) .+/.exec(line);
+    if (file !== null) process.stdout.write(`-- ${name}: ${file[0]}\n`);
+  };
+  const { code, output } = await run(bin('jest'), ['--json', `--outputFile=${report}`, '--ci', ...args], {
+    onLine,
+    report,
+  });
   const notRun = [...output.matchAll(/^\s*(not run: .+)$/gm)].map((match) => match[1]);
   try {
     const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, success } = JSON.parse(
       readFileSync(report, 'utf8'),
     );
     const failed = numFailedTests + numRuntimeErrorTestSuites;
-    return { passed: numPassedTests, failed: success ? failed : Math.max(1, failed), notRun, output };
+    return { passed: numPassedTests, failed: success && code === 0 ? failed : Math.max(1, failed), notRun, output };
   } catch {
     return { passed: 0, failed: 1, notRun, output };
   }
@@ -104,6 +158,14 @@ async function runLane(names) {
     const [ok, bad] = [String(passed).padStart(5), String(failed).padStart(4)];
     rows.set(name, `${name.padEnd(12)} ${ok} passed ${bad} failed ${seconds.padStart(5)} s`);
   }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    for (const pid of running) killGroup(pid);
+    rmSync(scratch, { recursive: true, force: true });
+    process.exit(1);
+  });
 }
 
 await Promise.all(LANES.map(runLane));

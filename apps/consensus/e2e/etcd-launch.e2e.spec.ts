@@ -128,6 +128,7 @@ describe("three members started with etcd's flags alone", () => {
       const { stdout, stderr } = spawnSync('etcdctl', [...flags, ...args], {
         env: { ...process.env, ETCDCTL_API: '3' },
         encoding: 'utf8',
+        timeout: 30_000,
       });
       return stdout + stderr;
     };

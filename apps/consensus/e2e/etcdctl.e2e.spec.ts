@@ -186,7 +186,7 @@ const suite = (): void => {
     const [to, other] = followers;
     const move = (at: TestMember, target: string): string => {
       const flags = ['--endpoints', at.address, 'move-leader', target];
-      const { stdout, stderr } = spawnSync('etcdctl', flags, { env: ENV, encoding: 'utf8' });
+      const { stdout, stderr } = spawnSync('etcdctl', flags, { env: ENV, encoding: 'utf8', timeout: 30_000 });
       return stdout + stderr;
     };
     expect(move(leader, 'abcdef')).toContain('etcdserver: bad leader transferee');
@@ -198,6 +198,7 @@ const suite = (): void => {
     const others = [leader, other!].map(({ address }) => address);
     const put = (): SpawnSyncReturns<string> =>
       spawnSync('etcdctl', ['--endpoints', others.join(','), 'put', 'handed-over', '1'], {
+        timeout: 30_000,
         env: ENV,
         encoding: 'utf8',
       });
@@ -225,11 +226,19 @@ const suite = (): void => {
     await leader.kill('SIGKILL');
     const others = cluster.members.filter((member) => member !== leader).map(({ address }) => address);
     const flags = ['--endpoints', others.join(','), '--command-timeout=20s'];
-    const put = spawnSync('etcdctl', [...flags, 'put', 'durable', '2'], { env: ENV, encoding: 'utf8' });
+    const put = spawnSync('etcdctl', [...flags, 'put', 'durable', '2'], {
+      env: ENV,
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     expect(put.stdout + put.stderr).toBe('OK\n');
     leader.start();
     await leader.logged('"message":"ready"');
-    const got = spawnSync('etcdctl', ['--endpoints', leader.address, 'get', 'durable'], { env: ENV, encoding: 'utf8' });
+    const got = spawnSync('etcdctl', ['--endpoints', leader.address, 'get', 'durable'], {
+      env: ENV,
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     expect(got.stdout).toBe('durable\n2\n');
   }, 60_000);
 };

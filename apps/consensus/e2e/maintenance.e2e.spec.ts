@@ -229,7 +229,11 @@ describe('a snapshot saved under load', () => {
     }
     const target = path.join(cluster.folder, 'by-etcdctl');
     const args = ['--endpoints', cluster.endpoints[0] ?? '', 'snapshot', 'save', target];
-    const ended = spawnSync('etcdctl', args, { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8' });
+    const ended = spawnSync('etcdctl', args, {
+      env: { ...process.env, ETCDCTL_API: '3' },
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     expect(ended.stdout).toContain(`Snapshot saved at ${target}`);
     expect((await snapshotStatus(target)).revision).not.toBe('0');
     expect(readFileSync(target).length % 512).toBe(32);

@@ -179,7 +179,7 @@ describe('three members with TLS on every port', () => {
       const { stdout, stderr } = spawnSync(
         'etcdctl',
         ['--endpoints', endpoints, '--cacert', ca, '--command-timeout=10s', '--dial-timeout=2s', ...args],
-        { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8' },
+        { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8', timeout: 30_000 },
       );
       return stdout + stderr;
     };
@@ -208,7 +208,7 @@ it('the other services and synod reach them with a certificate', async () => {
   await Promise.race(cluster.members.map((each) => each.logged('every shard gets a single replica')));
   const certificate = ['--cacert', ca, '--cert', client.cert, '--key', client.key];
   const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...certificate];
-  const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 30_000 });
   expect(stdout + stderr).toMatch(/^storage-shard +s1 /m);
 });
 
