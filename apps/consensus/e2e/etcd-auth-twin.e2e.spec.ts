@@ -1,12 +1,9 @@
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import fc from 'fast-check';
-import { ETCD_MISSING, EtcdTwin } from './etcd-twin';
+import { besideEtcd, EtcdTwin } from './etcd-twin';
 import { authCalls, PRELUDE, type AuthCall } from './random-auth-requests';
 import { TestCluster } from './test-cluster';
-
-if (ETCD_MISSING)
-  process.stdout.write('not run: users and roles of consensus beside etcd, call by call (needs etcd)\n');
 
 const SEED = Number(process.env['SYNOD_TWIN_SEED'] ?? 1);
 const CALLS = Number(process.env['SYNOD_TWIN_CALLS'] ?? 500);
@@ -174,4 +171,4 @@ const suite = (): void => {
   }, 240_000);
 };
 
-if (!ETCD_MISSING) describe('beside etcd', suite);
+besideEtcd('users and roles of consensus beside etcd, call by call', suite);

@@ -3,11 +3,9 @@ import { EtcdCoordination } from '@synod/coordination';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import fc from 'fast-check';
-import { ETCD_MISSING, EtcdTwin } from './etcd-twin';
+import { besideEtcd, EtcdTwin } from './etcd-twin';
 import { calls, type Call } from './random-requests';
 import { TestCluster } from './test-cluster';
-
-if (ETCD_MISSING) process.stdout.write('not run: consensus beside etcd, call by call (needs etcd)\n');
 
 /** The same calls at every run; another seed, or more calls, for those who look for trouble. */
 const SEED = Number(process.env['SYNOD_TWIN_SEED'] ?? 1);
@@ -255,4 +253,4 @@ const suite = (): void => {
   }, 300_000);
 };
 
-if (!ETCD_MISSING) describe('beside etcd', suite);
+besideEtcd('consensus beside etcd, call by call', suite);

@@ -4,8 +4,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePorts } from './test-cluster';
 
-/** Whether a real etcd is there to be compared with. */
-export const ETCD_MISSING = spawnSync('etcd', ['--version']).error !== undefined;
+/** Tests that compare with a real etcd; where there is none, says that they are not run. */
+export function besideEtcd(what: string, suite: () => void): void {
+  if (spawnSync('etcd', ['--version']).error === undefined) return describe('beside etcd', suite);
+  process.stdout.write(`not run: ${what} (needs etcd)\n`);
+  it.todo('needs etcd'); // A file without a test is an error.
+}
 
 /** A real etcd of one member, to be compared with. */
 export class EtcdTwin {

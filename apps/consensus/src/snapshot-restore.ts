@@ -134,7 +134,12 @@ function adaptMeta(store: Store, bumpRevision: bigint, markCompacted: boolean): 
   const compacted = markCompacted ? revision : meta.compacted;
   store.transaction((transaction) => {
     keySpace.setMeta(transaction, { ...meta, revision, compacted, alarms: [] });
-    const state = { appliedThrough: RESTORED_THROUGH, snapshotThrough: RESTORED_THROUGH, slot: 0, term: NO_BALLOT } as const;
+    const state = {
+      appliedThrough: RESTORED_THROUGH,
+      snapshotThrough: RESTORED_THROUGH,
+      slot: 0,
+      term: NO_BALLOT,
+    } as const;
     writeGroupState(transaction, CONSENSUS_GROUP, state);
   });
   return revision;

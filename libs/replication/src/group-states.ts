@@ -41,7 +41,12 @@ export function readGroupState(reader: StoreReader, group: GroupId): GroupState 
   const snapshotThrough = bytes.readUIntBE(6, 6);
   const slot = bytes.readUInt8(12) === 0 ? 0 : 1;
   if (bytes.length === SLOT_BYTES) return { ...EMPTY, appliedThrough, snapshotThrough, slot };
-  return { appliedThrough, snapshotThrough, slot, term: { round: bytes.readUInt32BE(13), replica: bytes.readUInt32BE(17) } };
+  return {
+    appliedThrough,
+    snapshotThrough,
+    slot,
+    term: { round: bytes.readUInt32BE(13), replica: bytes.readUInt32BE(17) },
+  };
 }
 
 /** Written in the transaction that holds the effects, or that makes a snapshot the state, never apart. */

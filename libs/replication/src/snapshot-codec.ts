@@ -31,7 +31,15 @@ function responseToWire(response: SnapshotResponse): peerV1.SnapshotResponse {
   if (response.kind === 'refused') return { refused: { reason: response.reason } };
   const { snapshot, after, entries, checksum, last } = response;
   const configuration = Buffer.from(JSON.stringify(snapshot.configuration));
-  return { chunk: { snapshot: { ...snapshot, term: ballotToWire(snapshot.term), configuration }, after, entries: [...entries], checksum, last } };
+  return {
+    chunk: {
+      snapshot: { ...snapshot, term: ballotToWire(snapshot.term), configuration },
+      after,
+      entries: [...entries],
+      checksum,
+      last,
+    },
+  };
 }
 
 function responseFromWire(response: peerV1.SnapshotResponse__Output): SnapshotResponse {
