@@ -2,6 +2,7 @@
 export { NO_BALLOT, compareBallots, formatBallot, type Ballot, type Instance, type ReplicaId } from './ballot';
 export type { ChosenEntry, Envelope, Message, Value, Vote } from './messages';
 export { NO_OP } from './value';
+export { stampOf } from './fence';
 export { changeIn, foundingOf, mayFollow, voters, type Configuration, type ConfiguredMember } from './configuration';
 export type { ReplicaRecord } from './records';
 // The state machine.

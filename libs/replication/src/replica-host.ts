@@ -5,6 +5,7 @@ import {
   Replica,
   type Ballot,
   type ChosenEntry,
+  type Delivery,
   type Effects,
   type Envelope,
   type Instance,
@@ -108,7 +109,7 @@ export interface Rebuilt {
 export interface ReplicationObserver {
   /** Called when an envelope leaves that vouches for this node's disk. */
   vouched(group: GroupId, from: Member, envelope: Envelope): void;
-  applied(group: GroupId, by: Member, entry: ChosenEntry): void;
+  applied(group: GroupId, by: Member, delivery: Delivery): void;
   /** At a start: the records that the log held, and what is rebuilt from them. Called before the replica is believed. */
   recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[], rebuilt: Rebuilt): void;
   /** A snapshot took the place of the state. */
@@ -384,7 +385,7 @@ export class ReplicaHost {
       }
     });
     for (const { group, entries } of applying) {
-      for (const entry of entries) observer?.applied(group.founding.group, group.self, entry);
+      for (const delivery of entries) observer?.applied(group.founding.group, group.self, delivery);
       group.options.stateMachine.committed?.(store);
     }
   }

@@ -3,8 +3,9 @@ import { invariant } from '@synod/invariant';
 import {
   compareBallots,
   NO_BALLOT,
+  stampOf,
   type Ballot,
-  type ChosenEntry,
+  type Delivery,
   type Envelope,
   type ReplicaRecord,
 } from '@synod/paxos';
@@ -20,6 +21,7 @@ interface Vouched {
  * Sees all replicas of all nodes at once, as no node can, and holds them against each other and against their own words.
  *
  * - `one-command-per-instance`: what one replica applies at an instance, all apply there, across restarts.
+ * - `deposed-values-change-nothing`: behind a value of a higher ballot, one of a lower is applied without its commands.
  * - `acked-is-durable`: a promise or vote that left a node is found again after each of its restarts; votes from where the log begins.
  * - `truncated-is-applied`: what the log gave up, the store holds after any crash.
  */
@@ -27,6 +29,8 @@ export class ReplicaWatcher implements ReplicationObserver {
   private readonly canonical = new Map<string, string>();
   private readonly words = new Map<string, Vouched>();
   private readonly leaders = new Map<string, string>();
+  /** By group: the highest ballot that a value applied anywhere names. */
+  private readonly terms = new Map<string, Ballot>();
   leaderChanges = 0;
 
   vouched(group: string, from: Member, { message }: Envelope): void {
@@ -47,14 +51,27 @@ export class ReplicaWatcher implements ReplicationObserver {
     }
   }
 
-  applied(group: string, by: Member, { instance, value }: ChosenEntry): void {
-    const hash = createHash('sha1');
+  applied(group: string, by: Member, delivery: Delivery): void {
+    const { instance, value, commands } = delivery;
+    const hash = createHash('sha1').update(`${commands.length} take effect `);
     for (const command of value) hash.update(`${command.length}:`).update(command);
     const digest = hash.digest('base64');
     const place = `${group}/${instance}`;
     const known = this.canonical.get(place);
-    if (known === undefined) this.canonical.set(place, digest);
-    else invariant(known === digest, 'one-command-per-instance', () => `${place} differs on ${by.nodeId}`);
+    if (known === undefined) {
+      this.canonical.set(place, digest);
+      this.appliedFirst(group, delivery);
+    } else invariant(known === digest, 'one-command-per-instance', () => `${place} differs on ${by.nodeId}`);
+  }
+
+  /** The first to apply an instance has applied, or taken over, all before it: so the instances of a group come in order here. */
+  private appliedFirst(group: string, { instance, value, commands }: Delivery): void {
+    const stamp = stampOf(value);
+    if (stamp === undefined) return;
+    const term = this.terms.get(group) ?? NO_BALLOT;
+    const deposed = compareBallots(stamp, term) < 0;
+    invariant(!deposed || commands.length === 0, 'deposed-values-change-nothing', () => `${group}/${instance}`);
+    if (!deposed) this.terms.set(group, stamp);
   }
 
   recovered(group: string, by: Member, records: readonly ReplicaRecord[], rebuilt: Rebuilt): void {
