@@ -4,7 +4,7 @@ import { serviceDefinition, type MessageShape, type MethodDefinition } from '@sy
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
 import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { TestCluster, TestMember } from './test-cluster';
+import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
@@ -12,6 +12,7 @@ const LOCK = serviceDefinition('v3lockpb.Lock');
 const ELECTION = serviceDefinition('v3electionpb.Election');
 const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 const ORACLE = serviceDefinition('synod.consensus.v1.TimestampOracle');
+const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
 const HEALTH = serviceDefinition('grpc.health.v1.Health');
 
 const channels = new GrpcChannels();
@@ -63,17 +64,52 @@ describe('three members', () => {
     }
   });
 
-  it('refuse a member whose data folder is lost, and serve on without it', async () => {
+  it('take back a member whose data folder is lost: as a new replica, that votes once it has everything', async () => {
     const cluster = await started(3);
-    const lost = cluster.members[2];
+    const [first, second, lost] = cluster.members;
+    await call(first, KV.Put, { key: bytes('a'), value: bytes('1') });
+    const idOf = async (member: TestMember | undefined): Promise<string | undefined> =>
+      (await call(first, CLUSTER.MemberList, {})).members.find(({ name }) => name === member?.id)?.ID;
+    const before = await idOf(lost);
     await lost?.kill('SIGKILL');
     renameSync(lost?.folder ?? '', `${lost?.folder}.lost`);
     lost?.start();
+    await lost?.logged('asking to be taken back as a new replica');
+    await lost?.logged('votes again after the loss of its data folder');
+    expect(await idOf(lost)).not.toBe(before);
+    // It counts: with one of the others gone, nothing is chosen without it.
+    await second?.kill('SIGKILL');
+    await call(first, KV.Put, { key: bytes('b'), value: bytes('2') });
+    const { kvs } = await call(lost, KV.Range, { key: bytes('a'), rangeEnd: bytes('c') });
+    expect(kvs.map(({ value }) => value.toString())).toEqual(['1', '2']);
+    second?.start();
+    await second?.logged('"message":"ready"');
+
+    // The folder that was lost is found again: what it promised binds nobody any more, and it may not come back.
+    await lost?.kill('SIGTERM');
+    renameSync(lost?.folder ?? '', `${lost?.folder}.new`);
+    renameSync(`${lost?.folder}.lost`, lost?.folder ?? '');
+    lost?.start();
     expect(await lost?.ended()).toBe(1);
-    expect(lost?.log).toMatch(
-      /^error: .*cluster [0-9a-f]{16} knows n3 with incarnation [0-9a-f]{16}: restore that folder/m,
+    expect(lost?.log).toMatch(/^error: n3 was removed from (group consensus|the cluster)/m);
+  });
+
+  it('refuse an empty data folder under the name of a member that runs', async () => {
+    const cluster = await started(3);
+    const [first, , third] = cluster.members;
+    const [client, peer, http] = (await freePorts(3)) as [number, number, number];
+    const initialCluster = cluster.members.map(({ id, ports }) => `${id}=127.0.0.1:${ports.peer}`).join(',');
+    const impostor = new TestMember(
+      'n3',
+      { client, peer, http },
+      path.join(cluster.folder, 'impostor'),
+      initialCluster,
     );
-    await call(cluster.members[0], KV.Put, { key: bytes('a') });
+    impostor.start();
+    expect(await impostor.ended()).toBe(1);
+    expect(impostor.log).toContain('belongs to a member that runs with another data folder');
+    await call(first, KV.Put, { key: bytes('a') });
+    expect((await call(third, KV.Range, { key: bytes('a') })).count).toBe('1');
   });
 
   it('say that they cannot serve when two are gone, and serve again by themselves', async () => {

@@ -39,7 +39,7 @@ const CLUSTER_ID_BYTES = 8;
  * `founding-names-every-disk`: no acceptor votes on a disk that the founding does not name.
  *
  * An empty disk under the name of a member that voted must not vote: it forgot its promises. It meets the founding, does not find
- * itself in it, and refuses to start.
+ * itself in it, and asks the members to take it back as a new replica.
  */
 export class FoundingRound {
   private readonly protocol = foundingProtocol();
@@ -49,6 +49,8 @@ export class FoundingRound {
   /** Set while the decision is being written: what is told in between changes nothing. */
   private settling = false;
   private stopped = false;
+  /** The cluster runs already, with a place for this node: an added one, or one that it had with another data folder. */
+  private joins: boolean;
   /**
    * Finds the place of a node that joins, once this one takes part in the cluster. Rejects with `failed-precondition` if there is none
    * for it; any other failure says nothing.
@@ -57,7 +59,9 @@ export class FoundingRound {
   private resolve: (founding: ClusterFounding) => void = () => undefined;
   private reject: (error: unknown) => void = () => undefined;
 
-  constructor(private readonly options: FoundingOptions) {}
+  constructor(private readonly options: FoundingOptions) {
+    this.joins = options.joins ?? false;
+  }
 
   /**
    * @returns the founding, durable on this node; from an earlier start if there was one
@@ -72,7 +76,7 @@ export class FoundingRound {
     }
     ports.transport.serve(this.protocol, (connection) => this.accept(connection));
     if (known !== undefined) return known;
-    if (this.options.joins === true) ports.log.info('the data folder is empty; asking for a place in the cluster');
+    if (this.joins) ports.log.info('the data folder is empty; asking for a place in the cluster');
     else ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
     const established = new Promise<ClusterFounding>((resolve, reject) => {
       this.resolve = resolve;
@@ -142,7 +146,7 @@ export class FoundingRound {
   }
 
   private hear(report: FounderReport): void {
-    if (this.options.joins === true && this.founding === undefined) return this.hearPlace(report);
+    if (this.joins && this.founding === undefined) return this.hearPlace(report);
     if (this.stopped || !this.names().includes(report.nodeId)) return;
     if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
     if (this.founding === undefined && report.token !== this.token) return this.refuseStranger(report.nodeId);
@@ -174,6 +178,8 @@ export class FoundingRound {
       });
       return;
     }
+    const self = founding.members.find(({ nodeId }) => nodeId === this.options.nodeId);
+    if (self !== undefined && self.incarnation !== this.options.incarnation) return this.askToReturn(self.incarnation);
     try {
       this.verify(founding);
     } catch (error) {
@@ -184,9 +190,20 @@ export class FoundingRound {
     this.settle(founding);
   }
 
+  /** This data folder is empty, and the cluster has known this node with another one. */
+  private askToReturn(lost: string): void {
+    const { ports, incarnation } = this.options;
+    ports.log.warn('the cluster knows this node with another data folder; asking to be taken back as a new replica', {
+      lost,
+      incarnation,
+    });
+    this.joins = true;
+    for (const connection of this.connections) connection.send(this.report());
+  }
+
   private decideIfFirst(): void {
     const names = this.names();
-    const first = names[0] === this.options.nodeId && this.options.joins !== true;
+    const first = names[0] === this.options.nodeId && !this.joins;
     if (!first || this.founding !== undefined || !this.others().every(({ nodeId }) => this.heard.has(nodeId))) return;
     const { nodeId: self, incarnation, ports } = this.options;
     const members = names.map((nodeId, index): Member => {
@@ -213,19 +230,20 @@ export class FoundingRound {
   }
 
   private verify(founding: ClusterFounding): void {
-    const { nodeId, incarnation, joins } = this.options;
+    const { nodeId, incarnation } = this.options;
+    const { joins } = this;
     if (founding.joined !== undefined) return; // A place was taken for this very folder.
     const self = founding.members.find((member) => member.nodeId === nodeId);
     if (self !== undefined && self.incarnation !== incarnation) {
       throw new SynodError(
         'failed-precondition',
-        `the data folder of ${nodeId} is empty or foreign (incarnation ${incarnation}), but cluster ${founding.clusterId} knows ` +
+        `the data folder of ${nodeId} is foreign (incarnation ${incarnation}), but cluster ${founding.clusterId} knows ` +
           `${nodeId} with incarnation ${self.incarnation}: restore that folder, it must not vote on what it forgot`,
       );
     }
     const founded = founding.members.map((member) => member.nodeId);
     // Members that came later are named by whoever joined, and may be named by everyone.
-    if (self === undefined || (joins !== true && founded.join() !== this.names().join())) {
+    if (self === undefined || (!joins && founded.join() !== this.names().join())) {
       throw new SynodError(
         'failed-precondition',
         `cluster ${founding.clusterId} was founded by ${founded.join(', ')}, but the configuration of ${nodeId} names ` +
@@ -235,10 +253,10 @@ export class FoundingRound {
   }
 
   private report(): FounderReport {
-    const { nodeId, incarnation, joins, founders } = this.options;
-    const { token, founding } = this;
+    const { nodeId, incarnation, founders } = this.options;
+    const { token, founding, joins } = this;
     const own = founders.find((founder) => founder.nodeId === nodeId);
-    if (joins === true && founding === undefined && own !== undefined) {
+    if (joins && founding === undefined && own !== undefined) {
       return { nodeId, incarnation, token, founding: undefined, joinsAt: own.address };
     }
     const told = founding && { clusterId: founding.clusterId, members: founding.members };

@@ -55,6 +55,23 @@ describe('the members after', () => {
     expect(members[1]).toMatchObject({ nodeId: 'n2', address: 'elsewhere:1', learner: false });
   });
 
+  it('one lost its disk and came back: as a learner under another id, that is to vote again', () => {
+    const lost = { kind: 'take', address: 'n3:2380', nodeId: 'n3', incarnation: 'new' } as const;
+    const back = nextConfiguration(view(founding, { isConnected: down(3) }), lost);
+    const place = { replicaId: 4, nodeId: 'n3', incarnation: 'new', address: 'n3:2380' };
+    expect(back.members.at(-1)).toEqual({ ...place, learner: true, returns: true });
+    expect(back.members.map(({ replicaId }) => replicaId)).toEqual([1, 2, 4]);
+    expect(after(back, { kind: 'promote', replicaId: 4 }).members.at(-1)).toEqual({ ...place, learner: false });
+    expect(after(back, lost)).toBe(back);
+
+    // Again before it has caught up, and a learner that is nothing else.
+    const again = nextConfiguration(view(back, { isConnected: down(4) }), { ...lost, incarnation: 'newer' });
+    expect(again.members.at(-1)).toMatchObject({ replicaId: 5, learner: true, returns: true });
+    const learns = after(founding, learner, taken);
+    const anew = nextConfiguration(view(learns, { isConnected: down(4) }), { ...taken, incarnation: 'new' });
+    expect(anew.members.at(-1)).not.toHaveProperty('returns');
+  });
+
   it('a node that lost the answer asked for its place again', () => {
     const once = after(founding, learner, taken);
     expect(after(once, taken)).toBe(once);
@@ -100,7 +117,7 @@ describe('refused', () => {
       view({ ...founding, members: [...founding.members.slice(0, 1), { replicaId: 4, learner: false, address: 'a' }] }),
     ],
     [
-      'a place of another disk',
+      'the place of a member that runs',
       'already exist',
       { ...taken, incarnation: 'other' },
       view(after(founding, learner, taken)),

@@ -8,7 +8,10 @@ export type MemberOperation =
   | { readonly kind: 'remove'; readonly replicaId: ReplicaId }
   | { readonly kind: 'update'; readonly replicaId: ReplicaId; readonly address: string }
   | { readonly kind: 'promote'; readonly replicaId: ReplicaId }
-  /** A node with an empty data folder takes the place that was added under its address. */
+  /**
+   * A node with an empty data folder takes the place that was added under its address; or comes back to the one that it had with a folder
+   * that is lost.
+   */
   | { readonly kind: 'take'; readonly address: string; readonly nodeId: NodeId; readonly incarnation: string };
 
 /** The cluster as its leader sees it. */
@@ -57,7 +60,7 @@ export function nextConfiguration(view: MemberView, operation: MemberOperation):
         startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
         'not-enough-started',
       );
-      return replace(view, { ...learner, learner: false });
+      return replace(view, voting(learner));
     }
     case 'take':
       return take(view, operation);
@@ -92,10 +95,35 @@ function take(
   const place = memberAt(view, address);
   if (place === undefined) throw new EtcdError('member-not-found');
   if (place.nodeId === nodeId && place.incarnation === incarnation) return configuration;
+  if (place.nodeId === nodeId) return bringBack(view, place, { nodeId, incarnation, address });
   const named = configuration.members.some((member) => member.nodeId === nodeId);
   // Who has a place keeps it: another disk in it would vote on what it never promised.
   refuseUnless(!isStarted(place) && !named, 'member-exists');
   return replace(view, { ...place, nodeId, incarnation });
+}
+
+/**
+ * A member whose disk is gone comes back as a new replica that learns first: invariant `replica-id-never-reused`, nobody votes under
+ * the id of one who has forgotten what it promised. Not while the old one runs: two folders under one name are a mistake, not a loss.
+ */
+function bringBack(
+  view: MemberView,
+  lost: GroupMember,
+  back: Required<Pick<GroupMember, 'nodeId' | 'incarnation' | 'address'>>,
+): GroupConfiguration {
+  refuseUnless(!view.isConnected(lost), 'member-exists');
+  refuseLossOfQuorum(view, lost);
+  const replicaId = view.configuration.highestId + 1;
+  const returns = lost.learner && lost.returns !== true ? {} : ({ returns: true } as const);
+  const changed = next(view, (members) => [
+    ...members.filter((member) => member.replicaId !== lost.replicaId),
+    { replicaId, learner: true, ...back, ...returns },
+  ]);
+  return { ...changed, highestId: replicaId };
+}
+
+function voting({ returns: _, ...learner }: GroupMember): GroupMember {
+  return { ...learner, learner: false };
 }
 
 /** What is left must be a quorum of members that have started and, unless the one that goes is down anyway, that are connected. */

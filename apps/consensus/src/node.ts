@@ -41,6 +41,7 @@ import { LocalCoordination } from './local-coordination';
 import { nextConfiguration, type MemberOperation } from './member-changes';
 import { EtcdError } from './state/errors';
 import { memberNumber } from './member-ids';
+import { ReturnToVote } from './return-to-vote';
 import type { RequestLimits } from './state/request-check';
 import type { ApplyResult } from './state/results';
 
@@ -109,6 +110,7 @@ export interface ConsensusNodeOptions {
 export class ConsensusNode {
   private readonly registration: Registration;
   private readonly directory: NodeDirectory;
+  private readonly returnToVote: ReturnToVote;
   private readonly oracleProtocol = oracleProtocol();
   /** To the member that held the oracle last, for requests that arrive here. */
   private oracleStream: RequestStream<TimestampRequest, TimestampResponse> | undefined;
@@ -132,6 +134,11 @@ export class ConsensusNode {
     const self = { service: 'consensus', nodeId, incarnation, peerAddress, ...advertised } as const;
     this.registration = new Registration({ ...ports, coordination }, self);
     this.directory = new NodeDirectory({ ...ports, coordination }, 'consensus');
+    this.returnToVote = new ReturnToVote(
+      ports,
+      () => this.members.find((member) => member.incarnation === incarnation),
+      ({ replicaId }) => this.host.changeMembers({ kind: 'promote', replicaId }),
+    );
   }
 
   /**
@@ -215,6 +222,7 @@ export class ConsensusNode {
     node.serve();
     replicas.start();
     await replicas.synced();
+    node.returnToVote.start();
     return node;
   }
 
@@ -278,6 +286,7 @@ export class ConsensusNode {
     this.directory.close();
     await Promise.race([this.handOver(), gaveUp]);
     if (this.host.isLeader) this.options.onLeadership?.(false, this.coordination, this.founding);
+    this.returnToVote.stop();
     this.oracle.stop();
     this.oracleStream?.close();
     this.host.stop();
@@ -359,7 +368,7 @@ export class ConsensusNode {
       }
       if (error.code === 'member-exists') {
         throw refusal(
-          `the place at ${joinsAt}, or the name ${nodeId}, belongs to another data folder; an empty one must not vote in its stead: remove that member, and add it anew`,
+          `the place at ${joinsAt}, or the name ${nodeId}, belongs to a member that runs with another data folder: stop one of the two, or give this one a name and a place of its own`,
         );
       }
       throw error;

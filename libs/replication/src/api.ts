@@ -22,6 +22,8 @@ export interface GroupMember extends ConfiguredMember {
   readonly incarnation?: string;
   /** Where its node serves peers. Absent if the group does not keep addresses, or has not changed since its founding. */
   readonly address?: string;
+  /** A voter whose disk was lost, back as a learner: it is to vote again once it has caught up. */
+  readonly returns?: true;
 }
 
 /** Who the members of a group are. The log of the group is the authority on it: it changes by `Group.change` alone. */

@@ -284,8 +284,10 @@ export class ReplicaHost {
     this.every('flush', this.times.flushUs, () => void this.flush().catch((error: unknown) => this.fail(error)));
   }
 
-  /** Whether a conversation with another node is open. */
+  /** Whether another node speaks: a conversation may stay open for long after the machine at its other end has fallen silent. */
   hears(nodeId: NodeId): boolean {
+    const heardUs = this.lastHeardUs.get(nodeId) ?? -Infinity;
+    if (this.options.ports.clock.monotonicUs() - heardUs >= this.times.electionTimeoutUs) return false;
     return this.links.connectedNodes().includes(nodeId);
   }
 
