@@ -34,7 +34,9 @@ export function chunkChecksum(after: Buffer, entries: readonly Entry[]): number 
   let checksum = 0;
   const add = (bytes: Buffer): void => {
     size.writeUInt32BE(bytes.length);
-    checksum = crc32(bytes, crc32(size, checksum));
+    checksum = crc32(size, checksum);
+    // Of no bytes at all Node's crc32 makes either what it was given or 0, by where in memory the nothing lies.
+    if (bytes.length > 0) checksum = crc32(bytes, checksum);
   };
   add(after);
   for (const { key, value } of entries) {
