@@ -8,7 +8,7 @@ import type {
   Timers,
   Transport,
 } from '@synod/runtime';
-import { foundingOf } from '@synod/paxos';
+import { foundingOf, type ReplicaId } from '@synod/paxos';
 import type { GroupConfiguration, GroupId, Member } from './api';
 import { readGroupState, slotPrefix } from './group-states';
 import { readChunk } from './snapshot-chunk';
@@ -34,6 +34,8 @@ export interface ServedGroup {
 /** A snapshot that is being fetched. */
 interface Served {
   readonly group: GroupId;
+  /** Whose it is. */
+  readonly replicaId: ReplicaId;
   readonly view: StoreSnapshot;
   readonly prefix: Buffer;
   readonly snapshot: SnapshotDescriptor;
@@ -81,6 +83,7 @@ export class SnapshotServer {
     if (clusterId !== this.clusterId || group === undefined) return 'the group is not held here';
     if (!group.configuration.members.some((member) => member.replicaId === replicaId))
       return 'only members are given snapshots';
+    this.giveUpFor(id, replicaId);
     if (this.served.size >= VIEWS_MAX) return 'too many snapshots are being fetched';
     const view = this.store.snapshot();
     const { appliedThrough, term, slot } = readGroupState(view, id);
@@ -89,6 +92,7 @@ export class SnapshotServer {
     const snapshot = { snapshotId, appliedThrough, term, configuration };
     const served: Served = {
       group: id,
+      replicaId,
       view,
       prefix: slotPrefix(group.prefix, slot),
       snapshot,
@@ -96,6 +100,13 @@ export class SnapshotServer {
     };
     this.served.set(snapshotId, served);
     return served;
+  }
+
+  /** A member fetches one snapshot of a group at a time: who asks for a new one has lost track of the last, and must not use up all there are. */
+  private giveUpFor(group: GroupId, replicaId: ReplicaId): void {
+    for (const [id, served] of this.served) {
+      if (served.group === group && served.replicaId === replicaId) this.release(id);
+    }
   }
 
   private keep(served: Served, us: number): void {
