@@ -49,6 +49,8 @@ export class LeaderDesk {
   }
 
   private async members(operation: MemberOperation): Promise<LeaderResponse> {
+    // A refusal is final. By an old view of the members, of one that does not lead or no longer does, it would be a wrong "no".
+    await this.confirmLeadership();
     try {
       return { kind: 'members-changed', configuration: await this.changeMembers(operation) };
     } catch (error) {

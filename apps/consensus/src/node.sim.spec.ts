@@ -300,6 +300,15 @@ it('stops by itself, taking itself off the list', async () => {
 });
 
 describe('members that come and go', () => {
+  it('are not judged by a member that leads nobody: its view may be old', async () => {
+    const cluster = new Cluster(61);
+    await cluster.founded();
+    for (const name of ['n1', 'n2']) cluster.world.node(name).kill('process');
+    await cluster.world.run(cluster.world.now + 5_000_000);
+    const change = cluster.node('n3').host.changeMembers({ kind: 'remove', replicaId: 99 });
+    await expect(cluster.settle(change)).rejects.toMatchObject({ code: 'timed-out' });
+  });
+
   it('takes in a node with an empty folder, that finds everything, votes, and can lead', async () => {
     const cluster = new Cluster(60, true);
     const leader = await cluster.founded();
