@@ -3,7 +3,7 @@ import type { Acceptor } from './acceptor';
 import type { Ballot, Instance, ReplicaId } from './ballot';
 import { Handover } from './handover';
 import type { Learner } from './learner';
-import { changeIn, mayFollow } from './configuration';
+import { changeIn, mayFollow, voters } from './configuration';
 import { stamped } from './fence';
 import { NO_ANSWERS, type Answers, type Members } from './members';
 import type { Membership } from './membership';
@@ -283,7 +283,8 @@ export class Leadership {
         continue;
       }
       const waiting = this.recovered && this.handover === undefined ? requests.firstProposal : undefined;
-      if (waiting === undefined || !membership.mayLead || this.mustWait(waiting.value)) return;
+      if (waiting === undefined || !membership.mayLead) return;
+      if (this.mustWait(waiting.value) || this.mustTeach(waiting.value)) return;
       requests.takeProposal();
       this.begin(waiting);
     }
@@ -294,6 +295,24 @@ export class Leadership {
   private mustWait(value: Value): boolean {
     const waits = this.proposals.size > 0 && changeIn(value) !== undefined;
     if (waits) this.parts.outbox.reached('paxos.change-waited');
+    return waits;
+  }
+
+  /**
+   * A change that removes a voter also waits until a quorum of those that vote after it know everything before it for themselves (invariant
+   * `removed-is-not-needed`): a vote for the change says nothing about what its voter missed, and who is removed answers no more. One that phase 1 found
+   * has had that from the leader that proposed it.
+   */
+  private mustTeach(value: Value): boolean {
+    const { membership, learner, outbox } = this.parts;
+    const change = changeIn(value);
+    if (change === undefined || !mayFollow(change, membership.configuration)) return false;
+    const next = voters(change);
+    if (voters(membership.configuration).every((id) => next.includes(id))) return false;
+    const { self } = membership.current;
+    const knows = (id: ReplicaId): boolean => id === self || this.progressOf(id) >= learner.chosenThrough;
+    const waits = next.filter(knows).length * 2 <= next.length;
+    if (waits) outbox.reached('paxos.removal-waited');
     return waits;
   }
 

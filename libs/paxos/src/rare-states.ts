@@ -43,6 +43,8 @@ export const RARE_STATES = [
   'paxos.configuration-changed',
   /** A proposal waited because a change was open, or a change because proposals were. */
   'paxos.change-waited',
+  /** A voter was not removed before those who stay knew what it knows. */
+  'paxos.removal-waited',
   /** A new leader or candidate met another configuration than the one it had asked for promises, and asked again. */
   'paxos.prepared-again',
   /** A leader was removed by the change that it proposed. */

@@ -51,3 +51,37 @@ describe('a member that slept through changes and campaigns', () => {
     expect(formatValue(atTheStale!)).toBe('no-op@2.1');
   });
 });
+
+/**
+ * r3 leads (1,2,3). What it writes is chosen with the vote of r2; r1 votes for the change that removes r2, but hears nothing else. Whoever knows
+ * of the write would be r3 alone: were that one removed next, nobody.
+ * @returns the outcome of the removal
+ */
+function theOneWhoKnowsLeaves(group: Group): number {
+  group.propose(3, 'known to who leaves');
+  group.run(({ to }) => to !== 1);
+  const removal = group.change(3, [1, 3]);
+  group.run(({ to, message }) => to !== 1 || (message.kind === 'accept' && message.instance === 3));
+  return removal;
+}
+
+describe('a voter that is removed', () => {
+  it('stays until a quorum of those who stay know everything that was chosen with it', () => {
+    const group = new Group(3).elect(3);
+    const removal = theOneWhoKnowsLeaves(group);
+    expect(group.outcome(removal)).toBeUndefined();
+    group.tick(3, 5);
+    group.run();
+    group.tick(1, 5);
+    group.run();
+    expect(group.outcome(removal)?.outcome).toBe('chosen');
+    expect(formatValue(group.delivered.get(1)!.get(2)!)).toContain('known to who leaves');
+  });
+
+  it('does not keep a group from removing one that is lost', () => {
+    const group = new Group(3).elect(3);
+    const removal = group.change(3, [2, 3]);
+    group.runAmong(2, 3);
+    expect(group.outcome(removal)?.outcome).toBe('chosen');
+  });
+});
