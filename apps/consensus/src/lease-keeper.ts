@@ -77,9 +77,10 @@ export class LeaseKeeper {
 
   /**
    * @returns the time to live from now on, in seconds; undefined if there is no such lease, or no longer
-   * @throws {SynodError} `not-leader` if it could not be logged where it must be
+   * @throws {SynodError} `not-leader` if this member does not lead, or could not log it where it must be
    */
   async renew(id: LeaseId): Promise<bigint | undefined> {
+    this.mustLead();
     const lease = this.held.get(id);
     if (lease === undefined || lease.revoking) return undefined;
     if (lease.checkpointed) {
@@ -87,6 +88,7 @@ export class LeaseKeeper {
       const logged = await this.checkpoint([{ id, remainingSeconds: lease.ttlSeconds }]);
       lease.renewals--;
       if (!logged) throw new SynodError('not-leader', 'the renewal of a lease could not be logged');
+      this.mustLead();
       if (this.held.get(id) !== lease || lease.revoking) return undefined;
       lease.checkpointed = false;
     }
@@ -97,12 +99,22 @@ export class LeaseKeeper {
     return lease.ttlSeconds;
   }
 
-  /** @returns whole seconds left, never negative; undefined if there is no such lease */
+  /**
+   * @returns whole seconds left, never negative; undefined if there is no such lease
+   * @throws {SynodError} `not-leader`
+   */
   remaining(id: LeaseId): { readonly grantedSeconds: bigint; readonly remainingSeconds: bigint } | undefined {
+    this.mustLead();
     const lease = this.held.get(id);
     if (lease === undefined) return undefined;
     const leftUs = Math.max(0, lease.expiresAtUs - this.ports.clock.monotonicUs());
     return { grantedSeconds: lease.ttlSeconds, remainingSeconds: BigInt(Math.floor(leftUs / SECOND_US)) };
+  }
+
+  /** Leadership may end in the very turn in which it was confirmed. Who keeps no time any more must not say of a lease that there is none. */
+  private mustLead(): void {
+    if (this.cancelSweep === undefined)
+      throw new SynodError('not-leader', 'this member does not keep the time of leases');
   }
 
   private hold({ id, ttlSeconds, remainingSeconds }: Lease): void {
