@@ -244,6 +244,11 @@ export class ConsensusNode {
     return this.group.configuration.members;
   }
 
+  /** How many changes of the members this one has applied. */
+  get configurationVersion(): number {
+    return this.group.configuration.version;
+  }
+
   /** The same as URLs, for clients of etcd. */
   clientUrls(member: NodeId): readonly string[] {
     const registered = this.directory.find('consensus', member);

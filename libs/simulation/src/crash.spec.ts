@@ -1,5 +1,5 @@
 import type { Disk, DiskFile } from '@synod/runtime';
-import { SECTOR_BYTES } from './sim-file';
+import { SECTOR_BYTES, type SimFile } from './sim-file';
 import type { CrashKind, NodePorts, SimNode } from './sim-node';
 import { World } from './world';
 
@@ -236,5 +236,35 @@ describe('a pause', () => {
     await world.run(1_000_001);
     expect(ticks.map(({ at }) => at)).toEqual([1_000_000, 1_000_000, 1_000_000]);
     expect(ticks[0]?.monotonicUs).toBe(before + 999_500);
+  });
+});
+
+describe('a disk that is harmed', () => {
+  it('loses everything with its place in the machine', async () => {
+    const on = await machine(1);
+    await doing(on, async ({ disk, store }) => {
+      await (await openLog(disk)).sync();
+      store.transaction((transaction) => transaction.put(Buffer.from('k'), Buffer.from('v')));
+      await store.flush();
+    });
+    on.node.kill('process');
+    on.node.replaceDisk();
+    on.node.start();
+    await on.world.run(() => on.node.host !== undefined);
+    expect(await doing(on, ({ disk }) => disk.list(''))).toEqual([]);
+    expect(on.node.store.view().get(Buffer.from('k'))).toBeUndefined();
+  });
+
+  it('rots where it was synced, and stays so', async () => {
+    const on = await machine(2);
+    await doing(on, async ({ disk }) => {
+      const file = await openLog(disk);
+      await file.write(0, Buffer.from('abc'));
+      await file.sync();
+    });
+    const [file] = on.node.disk.folders.root.seen.values();
+    (file as SimFile).rot(1);
+    await crash(on, 'power');
+    expect(await doing(on, ({ disk }) => contentOf(disk))).toEqual(Buffer.from('a7c'));
   });
 });

@@ -8,6 +8,7 @@ export { Draws, draw } from './draw';
 export { SometimesRegistry } from './sometimes';
 export type { Direction, Network } from './network';
 export type { SimDisk } from './sim-disk';
+export { SimFile } from './sim-file';
 export type { SimStore } from './sim-store';
 export type { ClockError, SimClock } from './sim-clock';
 export { Trace } from './trace';

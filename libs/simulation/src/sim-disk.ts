@@ -26,7 +26,7 @@ const MOODS: readonly Mood[] = ['keep', 'drop', 'torn-tail', 'each-by-chance'];
  * (as turmoil and FoundationDB's AsyncFileNonDurable do). Nothing that a completed sync covers is ever harmed.
  */
 export class SimDisk {
-  private readonly tree = new FolderTree();
+  private tree = new FolderTree();
   private readonly inFlight = new Set<Call>();
   private readonly owner: Owner;
   private readonly times: Draws;
@@ -66,6 +66,12 @@ export class SimDisk {
     this.inFlight.clear();
     if (kind === 'process') return;
     this.tree.crash(this.fate.pick(MOODS), this.fate, () => this.fate.pick(MOODS));
+  }
+
+  /** Another disk is put into the machine, an empty one. */
+  replace(): void {
+    this.tree = new FolderTree();
+    this.inFlight.clear();
   }
 
   /** Does a call for a process: takes effect and answers after a drawn time, unless the process or the power goes first. */

@@ -96,6 +96,14 @@ export class SimFile {
     this.seen.become(this.durable);
   }
 
+  /** Flips bits of a byte that was synced long ago: what a sync covers is safe from crashes, not from age. */
+  rot(offset: number): void {
+    for (const content of [this.seen, this.durable]) {
+      const [byte] = content.read(offset, 1);
+      if (byte !== undefined) content.write(offset, Uint8Array.of(byte ^ 0x55));
+    }
+  }
+
   private damage(unsynced: readonly Change[], mood: Mood, fate: Draws): void {
     const pieces = unsynced.flatMap(sectorsOf);
     // Torn tail: up to some piece everything got there, that one is half there, the rest is lost.

@@ -1,4 +1,5 @@
 import type { Clock, Disk, Log, LogFields, Probes, Random, Store, Timers, Transport } from '@synod/runtime';
+import { invariant } from '@synod/invariant';
 import type { Owner } from './event-heap';
 import { ProcessGone } from './failure';
 import { SimClock, simTimers } from './sim-clock';
@@ -151,6 +152,14 @@ export class SimNode<H> {
     this.disk.crash(kind);
     this.store.crash(kind);
     this.world.network.crash(inc, kind);
+  }
+
+  /** Puts an empty disk in the place of the present one; the machine must be down. */
+  replaceDisk(): void {
+    invariant(this.inc === undefined, 'disks-are-replaced-while-down', () => this.name);
+    this.note('new disk', '');
+    this.disk.replace();
+    this.store.replace();
   }
 
   /** Stops the process while network, disk and clocks go on (SIGSTOP, a long garbage collection, a frozen virtual machine). */

@@ -5,6 +5,7 @@ import {
   type Entry,
   type KeyRange,
   type Store,
+  type StoreReader,
   type StoreSnapshot,
   type StoreTransaction,
 } from '@synod/runtime';
@@ -57,6 +58,19 @@ export class SimStore {
     this.writing = false;
     if (kind === 'process' && this.fate.chance(3, 4)) return;
     this.tree = this.fate.pick([this.flushed, this.boundary(), ...this.candidates]).tree.clone();
+    this.version++;
+    this.flushed = this.boundary();
+    this.candidates = [];
+  }
+
+  /** What is in it, for whoever looks on from outside. */
+  view(): StoreReader {
+    return { get: (key) => this.get(textOf(key)), range: (range) => this.range(range) };
+  }
+
+  /** What was on a disk that is no longer in the machine is gone. */
+  replace(): void {
+    this.tree = new BTree<string, Buffer>(undefined, byCodeUnit);
     this.version++;
     this.flushed = this.boundary();
     this.candidates = [];

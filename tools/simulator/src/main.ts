@@ -1,21 +1,18 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { AREAS, type AreaName } from './areas';
 import { Campaign } from './campaign';
 import { hunt } from './mutant-hunt';
 import { MUTANTS } from './mutants';
-import { RARE_STATES } from './rare-states';
-import { runSeed } from './run-seed';
 import { runSeeds } from './seed-pool';
 import type { SeedResult } from './seed-result';
 
 /** The bundle of `seed-main.ts`, next to this one. */
 const SEED_PROGRAM = path.join(__dirname, 'seed-main.js');
 
-/** A campaign below this says nothing about rare states. */
-const RARE_STATES_FROM_SEEDS = 200;
-
 interface Options {
+  readonly area?: AreaName;
   readonly seeds: number;
   readonly first: number;
   readonly seed?: number;
@@ -27,7 +24,13 @@ interface Options {
 
 async function main(): Promise<void> {
   const program = new Command('sim')
-    .description('Whole clusters on virtual time, each from one seed, under faults.')
+    .description('Clusters on virtual time, each from one seed, under faults.')
+    .addOption(
+      new Option(
+        '--area <area>',
+        'what to simulate: the whole cluster, which is the default, or the consensus service alone; with --mutants: only those hunted there',
+      ).choices(Object.keys(AREAS)),
+    )
     .option('--seeds <count>', 'how many seeds to run', positive, 200)
     .option('--first <seed>', 'the first of them', whole, 1)
     .option('--seed <seed>', 'run this seed alone and print the digest of its trace', whole)
@@ -48,11 +51,11 @@ async function main(): Promise<void> {
 
 /** One seed in this process, so that it can be debugged. */
 async function one(seed: number, options: Options): Promise<void> {
-  const result = await runSeed({
+  const result = await AREAS[areaOf(options)].runSeed({
     seed,
     ...(options.trace === true ? { onTraceLine: (line: string) => void process.stdout.write(`${line}\n`) } : {}),
   });
-  if (result.fault !== undefined) tellFailure(result);
+  if (result.fault !== undefined) tellFailure(result, areaOf(options));
   const { acknowledged, unknown, events, virtualSeconds, cpuSeconds, digest } = result;
   process.stdout.write(
     `seed ${seed}: ${acknowledged} acknowledged, ${unknown} unknown, ${events} events in ${virtualSeconds.toFixed(1)} virtual s, ${cpuSeconds.toFixed(2)} CPU s\n`,
@@ -62,16 +65,18 @@ async function one(seed: number, options: Options): Promise<void> {
 }
 
 async function campaign(options: Options): Promise<{ passed: number; failed: number }> {
+  const area = areaOf(options);
+  const { rareStates, rareStatesFromSeeds } = AREAS[area];
   const sum = new Campaign();
   const seeds = Array.from({ length: options.seeds }, (_, index) => options.first + index);
-  for await (const result of runSeeds(SEED_PROGRAM, seeds, availableParallelism())) {
+  for await (const result of runSeeds(SEED_PROGRAM, area, seeds, availableParallelism())) {
     sum.add(result);
-    if (result.fault !== undefined) tellFailure(result);
+    if (result.fault !== undefined) tellFailure(result, areaOf(options));
     if (sum.seeds % 50 === 0)
       process.stderr.write(`${sum.seeds} of ${options.seeds} seeds, ${sum.failures.length} failed\n`);
   }
-  process.stdout.write(`${sum.lines(RARE_STATES).join('\n')}\n`);
-  const missing = options.seeds >= RARE_STATES_FROM_SEEDS ? sum.neverReached(RARE_STATES) : [];
+  process.stdout.write(`${sum.lines(rareStates).join('\n')}\n`);
+  const missing = options.seeds >= rareStatesFromSeeds ? sum.neverReached(rareStates) : [];
   for (const state of missing) process.stdout.write(`FAILED: no seed reached the rare state ${state}\n`);
   const failed = sum.failures.length + missing.length;
   const named = sum.failures.map(({ seed, fault }) => `${seed} (${fault?.name ?? ''})`).join(', ');
@@ -82,24 +87,29 @@ async function campaign(options: Options): Promise<{ passed: number; failed: num
 async function mutants(options: Options): Promise<{ passed: number; failed: number }> {
   let passed = 0;
   let byHistory = 0;
-  for (const mutant of MUTANTS) {
+  const wanted = MUTANTS.filter(({ area }) => options.area === undefined || area === options.area);
+  for (const mutant of wanted) {
     const verdict = await hunt(mutant, SEED_PROGRAM, options.recorded === true);
     process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);
     if (verdict.caught) passed++;
     if (verdict.caught && verdict.by === 'history') byHistory++;
   }
-  const half = byHistory * 2 >= MUTANTS.length;
+  const half = byHistory * 2 >= wanted.length;
   process.stdout.write(
-    `${passed} of ${MUTANTS.length} mutants caught, ${byHistory} of them from client histories alone${half ? '' : ': FEWER THAN HALF'}\n`,
+    `${passed} of ${wanted.length} mutants caught, ${byHistory} of them from client histories alone${half ? '' : ': FEWER THAN HALF'}\n`,
   );
-  return { passed, failed: MUTANTS.length - passed + (half ? 0 : 1) };
+  return { passed, failed: wanted.length - passed + (half ? 0 : 1) };
 }
 
-function tellFailure({ seed, fault, trace }: SeedResult): void {
+function tellFailure({ seed, fault, trace }: SeedResult, area: AreaName): void {
   const last = trace.slice(-40).map((line) => `    ${line}\n`);
   process.stdout.write(
-    `seed ${seed} FAILED: ${fault?.name ?? ''} (${fault?.by ?? ''}): ${fault?.message ?? ''}\n${last.join('')}  replay: npm run sim -- --seed ${seed} --trace\n`,
+    `seed ${seed} FAILED: ${fault?.name ?? ''} (${fault?.by ?? ''}): ${fault?.message ?? ''}\n${last.join('')}  replay: npm run sim -- --area ${area} --seed ${seed} --trace\n`,
   );
+}
+
+function areaOf({ area = 'cluster' }: Options): AreaName {
+  return area;
 }
 
 function whole(text: string): number {

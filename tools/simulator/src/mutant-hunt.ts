@@ -7,7 +7,7 @@ import { runSeeds } from './seed-pool';
 import type { SeedResult } from './seed-result';
 
 /** A planted bug that survives so many seeds has found a hole in the checks. */
-const SEEDS_MAX = 200;
+const SEEDS_MAX = 500;
 
 /** This file is part of dist/tools/simulator/main.js. */
 const WORKSPACE = path.resolve(__dirname, '../../..');
@@ -33,7 +33,7 @@ export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean)
     if (built !== undefined) return missed(built);
     const seeds = recordedOnly ? [mutant.seed] : [mutant.seed, ...upTo(SEEDS_MAX, mutant.seed)];
     let tried = 0;
-    for await (const result of runSeeds(program, seeds, recordedOnly ? 1 : availableParallelism())) {
+    for await (const result of runSeeds(program, mutant.area, seeds, recordedOnly ? 1 : availableParallelism())) {
       tried++;
       if (result.fault === undefined) continue;
       if (result.fault.by !== 'invariant' && result.fault.by !== 'history') continue;
@@ -42,7 +42,7 @@ export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean)
           `seed ${result.seed}: by ${result.fault.name}, which is not what should catch it: ${result.fault.message}`,
         );
       }
-      const [clean] = await collect(runSeeds(sound, [result.seed], 1));
+      const [clean] = await collect(runSeeds(sound, mutant.area, [result.seed], 1));
       if (clean?.fault !== undefined) return missed(`seed ${result.seed} fails without it too: ${clean.fault.message}`);
       const how = `by ${result.fault.name} (${result.fault.by}), seed ${result.seed}, ${tried} tried`;
       return { caught: true, by: result.fault.by, how };

@@ -1,9 +1,13 @@
+import type { AreaName } from './areas';
+
 /**
  * A bug planted by a source patch when the seed runner is bundled; no product path knows of it. The checks are worth something only if
  * each of these is caught.
  */
 export interface Mutant {
   readonly name: string;
+  /** Whose seeds hunt it. */
+  readonly area: AreaName;
   /** The rule that it breaks. */
   readonly breaks: string;
   readonly file: string;
@@ -20,6 +24,12 @@ export interface Mutant {
 const HISTORIES = [
   'coordination-linearizable',
   'coordination-in-revision-order',
+  'watch-in-order',
+  'watches-agree',
+  'watch-complete',
+  'serializable-reads-are-of-the-past',
+  'lease-kept',
+  'acknowledged-is-kept',
   'key-value-linearizable',
   'key-value-in-timestamp-order',
   'strictly-serializable',
@@ -30,6 +40,7 @@ const HISTORIES = [
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'vote-before-sync',
+    area: 'consensus',
     breaks: 'A vote is on disk before it is sent.',
     file: 'libs/replication/src/replica-host.ts',
     find: 'void this.persist(records).then(() => {',
@@ -39,6 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget-a-promise',
+    area: 'consensus',
     breaks: 'A restarted acceptor remembers what it promised.',
     file: 'libs/paxos/src/replica.ts',
     find: 'else this.acceptor.restore(record);',
@@ -48,6 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'carry-the-wrong-value',
+    area: 'consensus',
     breaks: 'A new leader proposes the value of the highest ballot that phase 1 found.',
     file: 'libs/paxos/src/leadership.ts',
     find: 'this.found.carried.get(this.next) ?? NO_OP',
@@ -57,6 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'read-without-confirmed-leadership',
+    area: 'cluster',
     breaks: 'A read is served only after a majority confirmed the leader in a round sent after it began.',
     file: 'apps/storage-shard/src/host/reads.ts',
     find: 'await this.leadership.barrier();',
@@ -66,6 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'coordination-read-without-confirmation',
+    area: 'consensus',
     breaks:
       'A linearizable range waits until a majority confirmed the leader, and this member has applied what it had.',
     file: 'apps/consensus/src/coordination-host.ts',
@@ -76,6 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'read-before-applied',
+    area: 'consensus',
     breaks: 'A member answers a linearizable read once it has applied what the leader had.',
     file: 'apps/consensus/src/coordination-host.ts',
     find: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied);',
@@ -85,6 +101,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'skip-read-validation',
+    area: 'cluster',
     breaks: 'What a transaction read is still the newest version when it commits.',
     file: 'libs/two-phase-commit/src/participant.ts',
     find: 'if (view.newestVersion(key) !== version)',
@@ -94,6 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'ignore-an-intent',
+    area: 'cluster',
     breaks: 'A read waits for a prepared transaction that may commit below its timestamp.',
     file: 'apps/storage-shard/src/host/reads.ts',
     find: 'return lock.prepTs <= readTs;',
@@ -103,6 +121,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'commit-without-all-votes',
+    area: 'cluster',
     breaks: 'Two-phase commit needs every participant’s yes.',
     file: 'libs/two-phase-commit/src/coordinator.ts',
     find: 'if (!participants.every((shard) => votes.has(shard))) return [];',
@@ -112,6 +131,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'ignore-a-latch',
+    area: 'cluster',
     breaks: 'A read waits for a writer that holds its keys and has no timestamp yet.',
     file: 'apps/storage-shard/src/host/reads.ts',
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
@@ -121,6 +141,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'unknown-reported-as-aborted',
+    area: 'cluster',
     breaks: 'A caller learns yes, no or unknown, never a guess.',
     file: 'libs/client/src/transaction-client.ts',
     find: "if (!(error instanceof SynodError) || error.kind !== 'outcome-unknown') throw error;\n      lineage.settled++;",
@@ -131,6 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'oracle-starts-at-the-wall-clock',
+    area: 'consensus',
     breaks: 'A new holder of the oracle starts above the bound that the last one logged.',
     file: 'libs/coordination/src/oracle.ts',
     find: 'const base = oldBound > wall ? oldBound : wall;',
@@ -140,6 +162,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'snapshot-of-another-index',
+    area: 'consensus',
     breaks: 'A snapshot comes with the applied index of the very state that is in it.',
     file: 'libs/replication/src/snapshot-server.ts',
     find: 'const snapshot = { snapshotId, appliedThrough, configuration };',
@@ -149,6 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'truncation-past-the-flushed-index',
+    area: 'consensus',
     breaks: 'The log gives up only what the store has flushed.',
     file: 'libs/replication/src/replica-host.ts',
     find: 'await this.options.store.flush();\n    if (this.stopped) return;',
@@ -158,6 +182,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'state-outside-the-log',
+    area: 'consensus',
     breaks: 'Applying a command is a function of the replicated state alone.',
     file: 'apps/consensus/src/state/state-machine.ts',
     find: 'const { authority, command } = decodeCommand(bytes);',
@@ -167,7 +192,131 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 3,
   },
   {
+    name: 'change-one-instance-late',
+    area: 'consensus',
+    breaks: 'The configuration that a change makes holds from the next instance on.',
+    file: 'libs/paxos/src/membership.ts',
+    find: 'const next = changeIn(value);',
+    replace:
+      'const self = this as unknown as { late?: Configuration };\n    const next = self.late;\n    self.late = changeIn(value);',
+    killedBy: [
+      'configuration-follows-the-log',
+      'one-voter-at-a-time',
+      'one-command-per-instance',
+      'change-is-a-barrier',
+      ...HISTORIES,
+    ],
+    seed: 1,
+  },
+  {
+    name: 'configuration-not-stored',
+    area: 'consensus',
+    breaks: 'The configuration is stored in the transaction that applies its change: a restart goes on with it.',
+    file: 'libs/replication/src/replica-host.ts',
+    find: 'writeConfiguration(transaction, group.founding.group, latestIn(entries));',
+    replace: 'latestIn(entries);',
+    killedBy: [
+      'configuration-follows-the-log',
+      'one-voter-at-a-time',
+      'one-command-per-instance',
+      'replicas-agree',
+      ...HISTORIES,
+    ],
+    seed: 1,
+  },
+  {
+    name: 'old-quorum-only',
+    area: 'consensus',
+    breaks: 'A leader that meets a change that is not its own prepares again, with a quorum of the new configuration.',
+    file: 'libs/paxos/src/leadership.ts',
+    find: 'return this.parts.membership.version <= this.provenVersion;',
+    replace: 'return true;',
+    killedBy: ['one-command-per-instance', ...HISTORIES],
+    seed: 1,
+  },
+  {
+    name: 'ballot-reused-after-restart',
+    area: 'consensus',
+    breaks: 'A round that a replica has campaigned with is on its disk before anyone hears of it.',
+    file: 'libs/paxos/src/acceptor.ts',
+    find: "if (compareBallots(ballot, this.promised_) > 0) this.record({ kind: 'promised', ballot });",
+    replace: "if (compareBallots(ballot, this.promised_) > 0) this.apply({ kind: 'promised', ballot });",
+    killedBy: ['acked-is-durable', 'one-value-per-ballot', 'one-command-per-instance', ...HISTORIES],
+    seed: 1,
+  },
+  {
+    name: 'timestamp-window-not-logged',
+    area: 'consensus',
+    breaks: 'Timestamps are handed out below a bound that is in the log.',
+    file: 'libs/coordination/src/oracle.ts',
+    find: '? await this.extend(tenure, count)',
+    replace: '? ((tenure.bound += this.windowSize() + BigInt(count)), await this.read(tenure))',
+    killedBy: HISTORIES,
+    seed: 1,
+  },
+  {
+    name: 'watch-event-before-chosen',
+    area: 'consensus',
+    breaks: 'What a leader applies, and shows to watches, is chosen by a majority.',
+    file: 'libs/paxos/src/leadership.ts',
+    find: 'return proposal?.members.isQuorum(proposal.votes) === true;',
+    replace: 'return proposal !== undefined && proposal.votes !== NO_ANSWERS;',
+    killedBy: ['one-command-per-instance', ...HISTORIES],
+    seed: 1,
+  },
+  {
+    name: 'watch-passes-over-a-snapshot',
+    area: 'consensus',
+    breaks: 'A watch whose member took over a snapshot reads what it missed from the history in it.',
+    file: 'apps/consensus/src/watch-hub.ts',
+    find: 'for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;',
+    replace: '',
+    killedBy: HISTORIES,
+    seed: 1,
+  },
+  {
+    name: 'deposed-leader-keeps-a-lease',
+    area: 'consensus',
+    breaks: 'A lease is renewed by a leader that a majority confirmed: its successor counts from what the log says.',
+    file: 'apps/consensus/src/leader-desk.ts',
+    find: "await this.confirmLeadership();\n    const { revision } = this.keySpace.meta(this.store);\n    return { kind: 'kept-alive'",
+    replace: "const { revision } = this.keySpace.meta(this.store);\n    return { kind: 'kept-alive'",
+    killedBy: HISTORIES,
+    seed: 1,
+  },
+  {
+    name: 'read-joins-a-running-round',
+    area: 'consensus',
+    breaks: 'A read passes only by a round that began after it came.',
+    file: 'apps/consensus/src/read-gate.ts',
+    find: 'for (const { resolve } of group) resolve();',
+    replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
+    killedBy: HISTORIES,
+    seed: 1,
+  },
+  {
+    name: 'rot-taken-for-a-torn-tail',
+    area: 'consensus',
+    breaks: 'What stands before another batch of the log was synced: harmed, it is rot, and must not be cut off.',
+    file: 'libs/wal/src/replay.ts',
+    find: "if (await reader.holdsBatchFrom(offset)) {\n      throw rotten(name, offset, 'no valid batch begins there, although a later one follows');\n    }",
+    replace: '',
+    killedBy: ['rot-is-detected', 'acked-is-durable'],
+    seed: 1,
+  },
+  {
+    name: 'snapshot-without-its-index',
+    area: 'consensus',
+    breaks: 'A snapshot becomes the state in one transaction with its applied index.',
+    file: 'libs/replication/src/snapshot-installs.ts',
+    find: 'writeGroupState(transaction, id, state);',
+    replace: '',
+    killedBy: ['truncated-is-applied', 'applied-is-logged', 'replicas-agree', 'replicas-are-equal', ...HISTORIES],
+    seed: 1,
+  },
+  {
     name: 'reduce-before-all-maps',
+    area: 'cluster',
     breaks: 'A reduce begins when every map is done.',
     file: 'libs/mapreduce/src/scheduler.ts',
     find: 'return this.maps.completedCount === this.maps.size;',

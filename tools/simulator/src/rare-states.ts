@@ -1,7 +1,8 @@
-/** States that a campaign must have reached at least once: what is never reached is not tested. */
-export const RARE_STATES: readonly string[] = [
+import { RARE_STATES as PAXOS_STATES } from '@synod/paxos';
+
+/** Of the whole cluster. What is rare in Paxos alone is the business of the consensus area, which reaches it amply. */
+export const CLUSTER_STATES: readonly string[] = [
   'paxos.vote-carried',
-  'paxos.hole-filled',
   'paxos.leader-behind-its-quorum',
   'paxos.candidate-outbid',
   'paxos.leader-outbid',
@@ -25,4 +26,19 @@ export const RARE_STATES: readonly string[] = [
   'late-word-of-a-lost-worker',
   'fetch-failed',
   'zombie',
+];
+
+/** Of the consensus service alone. */
+export const CONSENSUS_STATES: readonly string[] = [
+  // A promise of more than a page takes votes of a size that would make every seed slow: libs/paxos has a simulation of its own for it.
+  ...PAXOS_STATES.filter((state) => state !== 'paxos.promise-paged'),
+  'member-add',
+  'member-promote',
+  'member-remove',
+  'leader-removal-asked',
+  'removed-member-stopped',
+  'blank-disk-was-refused',
+  'rot-was-named',
+  'lease-checkpointed',
+  'lease-expired',
 ];

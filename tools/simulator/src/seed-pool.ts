@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import type { AreaName } from './areas';
 import type { SeedResult } from './seed-result';
 
 /** A seed that takes longer is stuck: no seed needs a tenth of it. */
@@ -10,6 +11,7 @@ const SEED_TIMEOUT_MS = 120_000;
  */
 export async function* runSeeds(
   program: string,
+  area: AreaName,
   seeds: Iterable<number>,
   processCount: number,
 ): AsyncGenerator<SeedResult> {
@@ -30,7 +32,7 @@ export async function* runSeeds(
     let child: ChildProcess | undefined;
     for (let next = queue.next(); next.done !== true && !over; next = queue.next()) {
       child ??= start();
-      const result = await ask(child, next.value);
+      const result = await ask(child, area, next.value);
       // A process whose world broke down may hold anything: the next seed gets a fresh one.
       if (result.fault !== undefined) {
         child.kill('SIGKILL');
@@ -62,7 +64,7 @@ export async function* runSeeds(
   }
 }
 
-function ask(child: ChildProcess, seed: number): Promise<SeedResult> {
+function ask(child: ChildProcess, area: AreaName, seed: number): Promise<SeedResult> {
   return new Promise((resolve) => {
     const settle = (result: SeedResult): void => {
       clearTimeout(timer);
@@ -77,7 +79,7 @@ function ask(child: ChildProcess, seed: number): Promise<SeedResult> {
     child.once('message', (result) => settle(result as SeedResult));
     child.once('exit', (code, signal) => broken(`the process of the seed ended: ${signal ?? `exit code ${code}`}`));
     child.once('error', (error) => broken(error.message));
-    child.send(seed);
+    child.send({ area, seed });
   });
 }
 

@@ -198,6 +198,6 @@ export class SimulatedCluster {
   private startClient(ports: NodePorts): ClientHost {
     const coordination = new StreamCoordination(ports, this.consensusAddresses);
     const client = new SynodClient(coordination, () => this.consensusAddresses, ports);
-    return { client, coordination, random: ports.random, timers: ports.timers };
+    return { client, coordination, timestamps: client.timestamps, random: ports.random, timers: ports.timers };
   }
 }

@@ -6,14 +6,14 @@ import {
   type RegisterInput,
   type RegisterOutput,
 } from '@synod/simulation';
-import { endOfFailure, Processes, type ClientHost, type Workload, type WorkloadContext } from './workload';
+import { endOfFailure, Processes, type CoordinationClient, type Workload, type WorkloadContext } from './workload';
 
 const KEYS = ['reg/a', 'reg/b', 'reg/c'];
 /** Longer histories of one key are dear to check: after so many operations a new set of keys takes over. */
 const OPERATIONS_PER_GENERATION = 120;
 
 /** Reads, writes, deletions and compare-and-sets of a few keys of the coordination store: linearizable, in order of revisions. */
-export class CoordinationRegisters implements Workload {
+export class CoordinationRegisters implements Workload<CoordinationClient> {
   readonly name = 'coordination registers';
   readonly clients = 3;
   private readonly history: History<RegisterInput, RegisterOutput>;
@@ -24,7 +24,7 @@ export class CoordinationRegisters implements Workload {
     this.history = new History(() => context.world.now);
   }
 
-  async step(host: ClientHost, client: number): Promise<void> {
+  async step(host: CoordinationClient, client: number): Promise<void> {
     const input = this.draw(host);
     const pending = this.history.invoke(this.processes.nameOf(client), input);
     try {
@@ -43,6 +43,16 @@ export class CoordinationRegisters implements Workload {
     }
   }
 
+  /** Writes that were acknowledged, as watches must show them. */
+  acknowledgedWrites(): { readonly key: string; readonly value: string | undefined; readonly revision: bigint }[] {
+    return this.history.operations().flatMap(({ input, outcome }) => {
+      if (outcome.type !== 'ok' || outcome.position === undefined || input.f === 'read') return [];
+      if (input.f === 'cas' && outcome.output.swapped !== true) return [];
+      const value = input.f === 'delete' ? undefined : input.value;
+      return [{ key: input.key, value, revision: outcome.position }];
+    });
+  }
+
   check() {
     const operations = this.history.operations();
     return [
@@ -51,7 +61,13 @@ export class CoordinationRegisters implements Workload {
     ];
   }
 
-  private draw({ random }: ClientHost): RegisterInput {
+  /** The keys that are written to at present. */
+  keys(): string[] {
+    const generation = Math.floor(this.counter / OPERATIONS_PER_GENERATION);
+    return KEYS.map((key) => `${key}/${generation}`);
+  }
+
+  private draw({ random }: CoordinationClient): RegisterInput {
     const number = this.counter++;
     const generation = Math.floor(number / OPERATIONS_PER_GENERATION);
     const key = `${KEYS[random.below(KEYS.length)]}/${generation}`;
@@ -76,7 +92,7 @@ interface Answer {
   readonly position: bigint;
 }
 
-async function perform({ coordination }: ClientHost, input: RegisterInput): Promise<Answer> {
+async function perform({ coordination }: CoordinationClient, input: RegisterInput): Promise<Answer> {
   const key = Buffer.from(input.key);
   switch (input.f) {
     case 'read': {

@@ -1,18 +1,18 @@
 import type { Verdict } from '@synod/simulation';
-import { endOfFailure, type ClientHost, type Workload, type WorkloadContext } from './workload';
+import { endOfFailure, type CoordinationClient, type Workload, type WorkloadContext } from './workload';
 
 /** Timestamps straight from the oracle: above every one that was answered before they were asked for. */
-export class Timestamps implements Workload {
+export class Timestamps implements Workload<CoordinationClient> {
   readonly name = 'timestamps';
   readonly clients = 1;
   private readonly issued: { readonly askedAt: number; readonly answeredAt: number; readonly ts: bigint }[] = [];
 
   constructor(private readonly context: WorkloadContext) {}
 
-  async step({ client }: ClientHost): Promise<void> {
+  async step({ timestamps }: CoordinationClient): Promise<void> {
     const askedAt = this.context.world.now;
     try {
-      const ts = await client.timestamps.next();
+      const ts = await timestamps.next();
       this.issued.push({ askedAt, answeredAt: this.context.world.now, ts });
       this.context.tally.acknowledged++;
     } catch (error) {

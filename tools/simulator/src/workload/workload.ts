@@ -3,12 +3,18 @@ import type { Coordination } from '@synod/coordination';
 import { SynodError, type Random, type Timers } from '@synod/runtime';
 import type { Verdict, World } from '@synod/simulation';
 
-/** What a simulated client process works with. */
-export interface ClientHost {
-  readonly client: SynodClient;
-  readonly coordination: Coordination;
+/** What a simulated client of the consensus service works with. */
+export interface CoordinationClient {
+  readonly coordination: Pick<Coordination, 'range' | 'transaction'>;
+  readonly timestamps: { next(): Promise<bigint> };
   readonly random: Random;
   readonly timers: Timers;
+}
+
+/** What a simulated client of the whole cluster works with. */
+export interface ClientHost extends CoordinationClient {
+  readonly coordination: Coordination;
+  readonly client: SynodClient;
 }
 
 /** Counts of what clients were told. */
@@ -21,16 +27,16 @@ export interface Tally {
 /**
  * Something that clients do all along, and what must hold of the answers. A checker reads only what clients saw.
  */
-export interface Workload {
+export interface Workload<H = ClientHost> {
   readonly name: string;
   /** How many client processes do it at once. */
   readonly clients: number;
   /** Before the faults: what must be there for the rest. */
-  prepare?(host: ClientHost): Promise<void>;
+  prepare?(host: H): Promise<void>;
   /** One operation of one client. Never rejects for what a client must live with. */
-  step(host: ClientHost, client: number): Promise<void>;
+  step(host: H, client: number): Promise<void>;
   /** After everything was healed: reads that show whether tails were lost. */
-  finish?(host: ClientHost): Promise<void>;
+  finish?(host: H): Promise<void>;
   /** Named verdicts over all that was seen. */
   check(): readonly { readonly name: string; readonly verdict: Verdict }[];
 }

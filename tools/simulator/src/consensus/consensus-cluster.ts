@@ -1,0 +1,155 @@
+import { stateDigest, type LogLimits, type ReplicationTimes } from '@synod/replication';
+import { SynodError } from '@synod/runtime';
+import type { NodePorts, SimNode, World } from '@synod/simulation';
+import { STORE_PREFIX, WAL_FOLDER } from '../../../../apps/consensus/src/data-format';
+import { ConsensusNode } from '../../../../apps/consensus/src/node';
+import { Broken } from '../broken';
+import { ReplicaWatcher } from '../replica-watcher';
+import { addressOf, Machine } from './machine';
+import { MemberClient } from './member-client';
+
+export interface ConsensusShape {
+  readonly founders: number;
+  /** Machines that idle until a member is wanted there. */
+  readonly spares: number;
+  readonly clients: number;
+  readonly times: ReplicationTimes;
+  readonly logLimits: LogLimits;
+}
+
+/** A run of a seed is short: members compare their states often. */
+const AUDIT_PERIOD_US = 2_000_000;
+
+/** The consensus service alone: production hosts on simulated machines, some of which wait for a member to come. */
+export class ConsensusCluster {
+  readonly watcher = new ReplicaWatcher();
+  readonly machines: readonly Machine[];
+  readonly clients: readonly SimNode<MemberClient>[];
+  private readonly founders: readonly Machine[];
+
+  constructor(
+    readonly world: World,
+    readonly shape: ConsensusShape,
+  ) {
+    this.machines = machineNames(shape).map((name) => {
+      const machine = new Machine(name);
+      machine.node = world.addNode(name, (ports) => this.startMember(machine, ports));
+      return machine;
+    });
+    this.founders = this.machines.slice(0, shape.founders);
+    for (const founder of this.founders) founder.install(false);
+    this.clients = Array.from({ length: shape.clients }, (_, index) =>
+      world.addNode(
+        `client-${index + 1}`,
+        (ports) => new MemberClient(world, this.machines, ports.random, ports.timers),
+        { role: 'client' },
+      ),
+    );
+  }
+
+  start(): void {
+    for (const { node } of this.founders) node.start();
+    for (const client of this.clients) client.start();
+  }
+
+  get leader(): Machine | undefined {
+    return this.machines.find(({ member }) => member?.host.isLeader === true);
+  }
+
+  /** The machines of the members that a member knows; all of them have one once they have taken their places. */
+  machinesOf(member: ConsensusNode): Machine[] {
+    return this.machines.filter((machine) => member.members.some(({ nodeId }) => nodeId === machine.name));
+  }
+
+  /** Whether all members of the cluster have applied the same log. */
+  get converged(): boolean {
+    const leader = this.leader?.member;
+    if (leader === undefined) return false;
+    const { chosenThrough } = leader.host.group.status();
+    return this.machinesOf(leader).every(({ member }) => member?.host.group.status().appliedThrough === chosenThrough);
+  }
+
+  /** Members that have applied the same log and hold different states, by the place in the log; there must be none. */
+  diverged(): string[] {
+    const digests = new Map<number, Set<string>>();
+    for (const { member, node } of this.machines) {
+      const status = member?.host.group.status();
+      if (status === undefined) continue;
+      const digest = stateDigest(node.store.view(), status.group, STORE_PREFIX);
+      digests.set(status.appliedThrough, (digests.get(status.appliedThrough) ?? new Set()).add(digest));
+    }
+    return [...digests].filter(([, states]) => states.size > 1).map(([at]) => `instance ${at}`);
+  }
+
+  /** The members compare their states all the while. */
+  checkStates(): void {
+    const alarms = this.machines.flatMap(({ member }) => member?.host.alarms ?? []);
+    const corrupt = alarms.find(({ type }) => type === 'corrupt');
+    if (corrupt === undefined) return;
+    throw new Broken(
+      'invariant',
+      'replicas-are-equal',
+      `the state of member ${corrupt.member} differs from the others'`,
+    );
+  }
+
+  private async startMember(machine: Machine, ports: NodePorts): Promise<ConsensusNode | undefined> {
+    if (machine.idle) return undefined;
+    const { name, incarnation, joins, joined } = machine;
+    const known = joins ? this.machines : this.founders;
+    try {
+      const node = await ConsensusNode.start({
+        nodeId: name,
+        incarnation,
+        joined,
+        joins,
+        founders: known.map((founder) => ({ nodeId: founder.name, address: founder.address })),
+        advertised: { address: addressOf(name) },
+        ports,
+        store: ports.store,
+        peerTransport: ports.transport,
+        clientTransport: ports.transport,
+        failed: (error) => this.ended(machine, error),
+        observer: this.watcher,
+        times: this.shape.times,
+        logLimits: this.shape.logLimits,
+        maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
+      });
+      this.checkHarm(machine);
+      machine.joined = true;
+      return node;
+    } catch (error) {
+      this.ended(machine, error);
+      return undefined;
+    }
+  }
+
+  /** Invariants `rot-is-detected`, `blank-disk-never-votes`: whoever was harmed does not get so far. */
+  private checkHarm({ harm, name }: Machine): void {
+    if (harm === undefined) return;
+    const invariant = harm === 'blank' ? 'blank-disk-never-votes' : 'rot-is-detected';
+    throw new Broken('invariant', invariant, `${name} takes part although its disk is ${harm}`);
+  }
+
+  /** A process ends by itself, or does not get to start: it must have a reason, and name it. */
+  private ended(machine: Machine, error: unknown): void {
+    const reason = error instanceof SynodError ? this.reasonOf(machine, error) : undefined;
+    if (reason === undefined) return this.world.fail(error);
+    this.world.probes.sometimes(reason);
+    machine.ended = true;
+    machine.node.kill('process');
+  }
+
+  /** @returns the state that this is one occurrence of; undefined if it is a fault */
+  private reasonOf({ harm, removalAsked, joins, joined }: Machine, { kind, message }: SynodError): string | undefined {
+    if (harm === 'rotten') return kind === 'corrupt' && message.includes(WAL_FOLDER) ? 'rot-was-named' : undefined;
+    if (kind !== 'failed-precondition') return undefined;
+    if (removalAsked && message.includes('was removed')) return 'removed-member-stopped';
+    if (harm === 'blank') return 'blank-disk-was-refused';
+    return joins && !joined && message.includes('has no place at') ? 'joined-too-early' : undefined;
+  }
+}
+
+export function machineNames({ founders, spares }: Pick<ConsensusShape, 'founders' | 'spares'>): string[] {
+  return Array.from({ length: founders + spares }, (_, index) => `n${index + 1}`);
+}

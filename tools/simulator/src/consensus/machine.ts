@@ -1,0 +1,77 @@
+import type { SimNode } from '@synod/simulation';
+import type { ConsensusNode } from '../../../../apps/consensus/src/node';
+
+/** A machine that may hold a member: what its data folder would say, and what was done to it. */
+export class Machine {
+  /** Which of its data folders is the present one; 0 while it has none and only idles. */
+  private folder = 0;
+  /** It takes a place in the running cluster, instead of founding one. */
+  joins = false;
+  /** The folder says that it has taken part. */
+  joined = false;
+  /** What was done to its disk: it must notice, and refuse. */
+  harm: 'blank' | 'rotten' | undefined;
+  /** An operator has asked for its removal: it may end for that. */
+  removalAsked = false;
+  /** Its process ended by itself, for a reason that is right. */
+  ended = false;
+  private node_: SimNode<ConsensusNode | undefined> | undefined;
+
+  constructor(readonly name: string) {}
+
+  get node(): SimNode<ConsensusNode | undefined> {
+    if (this.node_ === undefined) throw new Error(`${this.name} has no machine`);
+    return this.node_;
+  }
+
+  set node(node: SimNode<ConsensusNode | undefined>) {
+    this.node_ = node;
+  }
+
+  get idle(): boolean {
+    return this.folder === 0;
+  }
+
+  /** Where its peers reach it: a simulated machine has one address. */
+  get address(): string {
+    return addressOf(this.name);
+  }
+
+  get incarnation(): string {
+    return `${this.name}-disk-${this.folder}`;
+  }
+
+  /** The member, if it serves. */
+  get member(): ConsensusNode | undefined {
+    return this.node.state === 'running' ? this.node.host : undefined;
+  }
+
+  /** Begins an empty data folder. */
+  install(joins: boolean): void {
+    this.folder++;
+    this.joins = joins;
+    this.joined = this.removalAsked = this.ended = false;
+    this.harm = undefined;
+  }
+
+  /** Takes the machine out of service: its disk is empty, and nothing runs on it. */
+  retire(): void {
+    this.node.kill('process');
+    this.node.replaceDisk();
+    this.install(false);
+    this.folder = 0;
+  }
+
+  /** Its disk is replaced by an empty one, behind the cluster's back: the process that starts draws a new name for the folder. */
+  goBlank(): void {
+    const { joins } = this;
+    this.node.kill('power');
+    this.node.replaceDisk();
+    this.install(joins);
+    this.harm = 'blank';
+  }
+}
+
+export function addressOf(name: string): string {
+  return `${name}:1`;
+}
