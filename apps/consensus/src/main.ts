@@ -78,6 +78,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     },
     times: config.times,
     limits: config.limits,
+    strictReconfigCheck: config.strictReconfigCheck,
     ports,
     store,
     ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),

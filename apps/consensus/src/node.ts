@@ -100,6 +100,8 @@ export interface ConsensusNodeOptions {
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
   readonly limits?: RequestLimits;
+  /** Whether changes of members are refused that would leave too few started or connected, while this member leads; so by default. */
+  readonly strictReconfigCheck?: boolean;
   readonly observer?: ReplicationObserver;
 }
 
@@ -318,6 +320,7 @@ export class ConsensusNode {
           isConnected: ({ nodeId }) => nodeId === this.nodeId || (nodeId !== undefined && this.replicas.hears(nodeId)),
           chosenThrough: group.status().chosenThrough,
           progressOf: (replicaId) => group.progressOf(replicaId),
+          strict: this.options.strictReconfigCheck ?? true,
         },
         operation,
       );
