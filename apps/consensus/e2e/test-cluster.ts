@@ -15,6 +15,8 @@ interface Ports {
 
 /** One process of the service. */
 export class TestMember {
+  /** What it runs from its next start on. */
+  program = PROGRAM;
   private process: ChildProcess | undefined;
   private readonly lines: string[] = [];
   private listeners: (() => void)[] = [];
@@ -44,7 +46,7 @@ export class TestMember {
 
   /** Starts it with these flags alone. */
   run(flags: readonly string[], env: Readonly<Record<string, string>> = {}): void {
-    const child = spawn(process.execPath, [PROGRAM, ...flags], {
+    const child = spawn(process.execPath, [this.program, ...flags], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...env },
       cwd: path.dirname(this.folder),
