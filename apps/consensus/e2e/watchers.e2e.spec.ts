@@ -11,7 +11,7 @@ const STREAMS_PER_MEMBER = 4;
 /** Asked for before the answers are waited for. */
 const CREATED_AT_ONCE = 250;
 /** Keys that are written, of those that are watched, and how often each. */
-const WRITTEN = 300;
+const WRITTEN = 150;
 const WRITES = 2;
 
 const STALLED_STREAMS = 20;

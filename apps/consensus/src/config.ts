@@ -67,6 +67,8 @@ export function readConfig(sources: ConfigSources) {
     retention: retentionOf(read),
     authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
+    /** A client's certificate names the user that it is. */
+    clientCertAuth: values.clientCertAuth,
     shards: values.shards,
     foundingStorageNodes: values.foundingStorageNodes,
     /** For the log, once there is one. */

@@ -81,6 +81,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     times: config.times,
     limits: config.limits,
     strictReconfigCheck: config.strictReconfigCheck,
+    certificatesName: config.clientCertAuth,
     ports,
     store,
     ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),

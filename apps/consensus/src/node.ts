@@ -86,6 +86,8 @@ export interface ConsensusNodeOptions {
   readonly store: Store;
   /** How clients prove who they are once users are checked; by tokens in the log if absent. */
   readonly tokens?: TokenProvider;
+  /** Whether a client without a token is the user whom its certificate names; not by default. */
+  readonly certificatesName?: boolean;
   /** Between the members. */
   readonly peerTransport: Transport;
   /** Between the members too, for snapshots: with connections of its own. `peerTransport` if absent. */
@@ -192,6 +194,7 @@ export class ConsensusNode {
       },
       ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
       ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
+      certificatesName: options.certificatesName ?? false,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>

@@ -264,6 +264,6 @@ it('delivers each event once, in order, whatever is written and compacted and ho
         expect(delivered).toEqual(compacted ? whole.slice(0, delivered.length) : whole);
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });

@@ -301,6 +301,6 @@ it('answers and becomes the same on a replica that starts anew before every comm
       const whole = { start: Buffer.from([0]), end: Buffer.from([0xff]) };
       expect([...forgetful.store.range(whole)]).toEqual([...lasting.store.range(whole)]);
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   );
 });
