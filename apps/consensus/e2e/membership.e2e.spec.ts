@@ -145,6 +145,19 @@ const suite = (): void => {
     const joined = plan('n4', peer);
     joined.start(EXISTING);
     await joined.logged('"message":"ready"');
+    // While it learns it answers what is its own, and nothing else.
+    for (const words of [
+      ['get', 'w/0'],
+      ['put', 'x', 'y'],
+      ['watch', 'w/0'],
+      ['member', 'list'],
+      ['lease', 'list'],
+    ]) {
+      const { ok, output } = await run(words, joined.address);
+      expect([ok, output]).toEqual([false, expect.stringContaining('etcdserver: rpc not supported for learner')]);
+    }
+    expect((await run(['get', 'w/0', '--consistency=s'], joined.address)).ok).toBe(true);
+    expect((await run(['endpoint', 'status'], joined.address)).output).toContain(', false, true,');
     while (!(await run(['member', 'promote', id])).ok);
     const [, status, name, , client, learner] = (await list()).find((row) => row[0] === id)!;
     expect([status, name, client, learner]).toEqual(['started', 'n4', `http://${joined.address}`, 'false']);

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +15,8 @@ interface Ports {
 
 /** One process of the service. */
 export class TestMember {
+  /** What it runs from its next start on. */
+  program = PROGRAM;
   private process: ChildProcess | undefined;
   private readonly lines: string[] = [];
   private listeners: (() => void)[] = [];
@@ -44,7 +46,7 @@ export class TestMember {
 
   /** Starts it with these flags alone. */
   run(flags: readonly string[], env: Readonly<Record<string, string>> = {}): void {
-    const child = spawn(process.execPath, [PROGRAM, ...flags], {
+    const child = spawn(process.execPath, [this.program, ...flags], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...env },
       cwd: path.dirname(this.folder),
@@ -93,6 +95,17 @@ export class TestMember {
     const ended = this.ended();
     this.process?.kill(signal);
     await ended;
+  }
+
+  /** Stops its time, or lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.process?.kill(signal);
+  }
+
+  /** Kilobytes of its memory that no file backs. */
+  get anonymousKilobytes(): number {
+    const status = readFileSync(`/proc/${this.process?.pid ?? 0}/status`, 'utf8');
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]);
   }
 
   private changed(): void {

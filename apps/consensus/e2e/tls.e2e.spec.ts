@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
@@ -190,6 +190,64 @@ describe('three members with TLS on every port', () => {
     expect(etcdctl('--command-timeout=2s', 'get', 'a')).not.toContain('a\n1');
   });
 });
+
+/** How one attempt of etcdctl ended. */
+async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<string> {
+  const tls = ['--cacert', ca, '--cert', identity.cert, '--key', identity.key];
+  const flags = ['--endpoints', cluster.endpoints.map((each) => `https://${each}`).join(), '--command-timeout=10s'];
+  return new Promise((resolve) => {
+    const env = { ...process.env, ETCDCTL_API: '3' };
+    execFile('etcdctl', [...flags, ...tls, ...words], { env }, (_, stdout, stderr) => resolve(stdout + stderr));
+  });
+}
+
+(ETCDCTL_MISSING ? it.skip : it)(
+  'etcdctl is who its certificate says once users are checked, also when the leader is killed',
+  async () => {
+    const [root, ann, nobody] = (await Promise.all(
+      ['root', 'ann', 'nobody'].map((name) => clients.issue(cluster.folder, name)),
+    )) as [IssuedFiles, IssuedFiles, IssuedFiles];
+    for (const words of [
+      'user add root:rootpw',
+      'role add root',
+      'user grant-role root root',
+      'user add ann --no-password',
+      'role add ann',
+      'role grant-permission ann --prefix=true readwrite ann/',
+      'user grant-role ann ann',
+      'auth enable',
+    ])
+      await etcdctl(client, ...words.split(' '));
+    expect(await etcdctl(ann, 'put', 'ann/x', '1')).toBe('OK\n');
+    expect(await etcdctl(ann, 'put', 'x', '1')).toContain('etcdserver: permission denied');
+    expect(await etcdctl(nobody, 'get', 'ann/x')).toContain('etcdserver: permission denied');
+    // A password says more than a certificate.
+    expect(await etcdctl(ann, '--user', 'root:rootpw', 'put', 'x', '1')).toBe('OK\n');
+    const status = (await etcdctl(root, 'endpoint', 'status')).split('\n');
+    const leads = status.find((line) => line.includes(', true, false,')) ?? '';
+    const leader = cluster.members.find(({ address }) => leads.includes(address));
+    if (leader === undefined) throw new Error(`no member leads: ${status.join()}`);
+    const putting = (async () => {
+      let acknowledged = 0;
+      while (acknowledged < 10) {
+        const said = await etcdctl(ann, 'put', `ann/${acknowledged}`, 'x');
+        if (said === 'OK\n') acknowledged++;
+        else
+          expect(said).toMatch(
+            /etcdserver: (request timed out|no leader|leader changed)|deadline exceeded|connection|EOF/i,
+          );
+      }
+    })();
+    await leader.kill('SIGKILL');
+    await putting;
+    leader.run(flagsOf(leader));
+    await leader.logged('"message":"ready"');
+    const found = await etcdctl(ann, 'get', 'ann/', '--prefix', '--keys-only');
+    for (let index = 0; index < 10; index++) expect(found).toContain(`ann/${index}\n`);
+    expect(await etcdctl(root, 'auth', 'disable')).toBe('Authentication Disabled\n');
+  },
+  120_000,
+);
 
 it('the other services and synod reach them with a certificate', async () => {
   const [port = 0, peerPort = 0] = await freePorts(2);

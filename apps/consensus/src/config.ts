@@ -37,7 +37,6 @@ export function readConfig(sources: ConfigSources) {
   const { values } = read;
   const warnings = [
     ...unknownVariables(SETTINGS, sources.env, 'ETCD_').map((name) => `${name} is not a setting of consensus; ignored`),
-    ...withoutEffect(read),
   ];
   if (!isShardCount(values.shards)) throw new UsageError(`--shards ${values.shards}: a power of two is wanted`);
   const clients = readClients(read, warnings);
@@ -68,21 +67,13 @@ export function readConfig(sources: ConfigSources) {
     retention: retentionOf(read),
     authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
+    /** A client's certificate names the user that it is. */
+    clientCertAuth: values.clientCertAuth,
     shards: values.shards,
     foundingStorageNodes: values.foundingStorageNodes,
     /** For the log, once there is one. */
     warnings,
   };
-}
-
-/** What this release takes and does not act on yet: it is said, not passed over. */
-function withoutEffect({ values, sources }: Read): string[] {
-  const given = {
-    strictReconfigCheck: !values.strictReconfigCheck,
-  };
-  return Object.entries(given)
-    .filter(([, wanted]) => wanted)
-    .map(([name]) => `${sources[name as keyof typeof given] ?? name} has no effect in this release`);
 }
 
 /** As etcd reads it: 0 is the usual, less is none. */

@@ -1,8 +1,11 @@
 import { createSecretKey } from 'node:crypto';
+import type { StoreReader } from '@synod/runtime';
+import { Gatekeeper } from './auth/gatekeeper';
 import { JwtTokens } from './auth/jwt-tokens';
 import type { TokenProvider } from './auth/token-provider';
 import { EtcdError } from './state/errors';
 import type { AuthCommand } from './state/auth/auth-commands';
+import type { Authorities } from './state/auth/authority';
 import { LocalCoordination } from './local-coordination';
 import { ClusterBench } from './testing/cluster-bench';
 import { get, put, txn } from './testing/state-bench';
@@ -51,6 +54,22 @@ async function tokenOf(
   await bench.time.until(host.administer({ kind: 'authenticate', user, revision, token }, 'service'));
   return { identity: 'client', token };
 }
+
+it('takes a certificate for its user where that is set, unless there is a token', async () => {
+  const meta = { enabled: true, revision: 7n };
+  const authorities = { meta: () => meta } as unknown as Authorities;
+  const tokens = { logged: false, identify: () => undefined } as unknown as TokenProvider;
+  const store = {} as StoreReader;
+  const asked = (certificatesName: boolean, token?: string): Promise<unknown> =>
+    new Gatekeeper(authorities, store, tokens, () => Promise.resolve(), certificatesName).authorityOf({
+      identity: 'client',
+      token,
+      certified: () => 'ann',
+    });
+  expect(await asked(true)).toEqual({ kind: 'user', name: 'ann', revision: 7n });
+  expect(await asked(false)).toEqual({ kind: 'nobody' });
+  await expect(asked(true, 'forged')).rejects.toThrow('invalid auth token');
+});
 
 it('checks users on every member, by a token from any of them', async () => {
   const bench = await checking();

@@ -66,6 +66,8 @@ export interface CoordinationHostOptions {
   readonly link: LeaderLink;
   /** How clients prove who they are once users are checked; by what is in the log if absent. */
   readonly tokens?: TokenProvider;
+  /** Whether a client without a token is the user whom its certificate names. */
+  readonly certificatesName?: boolean;
   /** etcd's by default. */
   readonly limits?: RequestLimits;
   /** How long a leader may be silent; what waits for a new one, or must outlive the search for it, goes by this. */
@@ -156,7 +158,8 @@ export class CoordinationHost {
       (member) => void this.raiseCorrupt(member),
     );
     const tokens = options.tokens ?? new SimpleTokens(ports);
-    this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, () => this.gate.pass());
+    const barrier = (): Promise<void> => this.gate.pass();
+    this.gatekeeper = new Gatekeeper(this.machine.authorities, store, tokens, barrier, options.certificatesName);
     this.group = options.join({
       stateMachine: this.machine,
       prefix,

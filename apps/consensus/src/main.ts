@@ -17,6 +17,8 @@ import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
 /** Calls in progress get this long when the service stops. */
+/** A watch that is not read has the history for its queue: what waits for each of thousands of streams may be little. */
+const CLIENT_LIMITS = { queueBytesMax: 256 * 1024 };
 const DRAIN_MS = 1_000;
 
 /** A member of the coordination service: one Paxos group behind the etcd v3 API. */
@@ -50,7 +52,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
   const bulkChannels = new GrpcChannels({}, towardsPeers);
   const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
-  const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
+  const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc, limits: CLIENT_LIMITS });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';
@@ -78,6 +80,8 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     },
     times: config.times,
     limits: config.limits,
+    strictReconfigCheck: config.strictReconfigCheck,
+    certificatesName: config.clientCertAuth,
     ports,
     store,
     ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),

@@ -14,6 +14,7 @@ function view(configuration: GroupConfiguration, others: Partial<MemberView> = {
     isConnected: ({ nodeId }) => nodeId !== undefined,
     chosenThrough: 1_000,
     progressOf: () => 1_000,
+    strict: true,
     ...others,
   };
 }
@@ -28,6 +29,7 @@ const down =
     nodeId !== undefined && !ids.includes(replicaId);
 
 const learner = { kind: 'add', address: 'n4:2380', learner: true } as const;
+const voter = { ...learner, learner: false };
 const taken = { kind: 'take', address: 'n4:2380', nodeId: 'n4', incarnation: 'd4' } as const;
 
 describe('the members after', () => {
@@ -48,6 +50,23 @@ describe('the members after', () => {
     const gone = after(founding, { kind: 'remove', replicaId: 3 });
     const back = after(gone, { kind: 'add', address: 'n3:2380', learner: false });
     expect(back.members.map(({ replicaId }) => replicaId)).toEqual([1, 2, 4]);
+  });
+
+  // etcd#21667: nothing could be added while one of three was down, so that a lost member could not be replaced.
+  it('a learner was added while one is down', () => {
+    const { members } = nextConfiguration(view(founding, { isConnected: down(2) }), learner);
+    expect(members.at(-1)).toMatchObject({ replicaId: 4, learner: true });
+  });
+
+  // etcd#21736: a learner that was moved voted from then on.
+  it('a learner moved, and learns on', () => {
+    const { members } = after(founding, learner, taken, { kind: 'update', replicaId: 4, address: 'elsewhere:1' });
+    expect(members.at(-1)).toMatchObject({ address: 'elsewhere:1', learner: true, nodeId: 'n4' });
+  });
+
+  it('a second one joined a cluster of one', () => {
+    const alone = foundingOf([founding.members[0]!]);
+    expect(after(alone, voter).members).toHaveLength(2);
   });
 
   it('one moved', () => {
@@ -97,7 +116,13 @@ describe('refused', () => {
       { kind: 'update', replicaId: 1, address: 'n2:2380' },
       view(founding),
     ],
-    ['adding while one is down', 'unhealthy cluster', learner, view(founding, { isConnected: down(2) })],
+    ['adding a voter while one is down', 'unhealthy cluster', voter, view(founding, { isConnected: down(2) })],
+    [
+      'adding a voter beside two that never started',
+      'not enough started',
+      voter,
+      view({ ...founding, members: [...founding.members.slice(0, 2), { replicaId: 4, learner: false, address: 'a' }] }),
+    ],
     [
       'removing one of two that are left',
       'unhealthy cluster',
@@ -128,6 +153,14 @@ describe('refused', () => {
 
   it.each(cases)('%s', (_, text, operation, seen) => {
     expect(() => nextConfiguration(seen, operation)).toThrow(text);
+  });
+
+  it('without a strict check only what would leave nobody', () => {
+    const lax = { strict: false, isConnected: down(2) };
+    expect(nextConfiguration(view(founding, lax), voter).members).toHaveLength(4);
+    expect(nextConfiguration(view(founding, lax), { kind: 'remove', replicaId: 1 }).members).toHaveLength(2);
+    const last = view(foundingOf([founding.members[0]!]), lax);
+    expect(() => nextConfiguration(last, { kind: 'remove', replicaId: 1 })).toThrow('not enough started');
   });
 
   it('but not removing one who is down anyway', () => {

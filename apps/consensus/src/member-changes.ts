@@ -23,6 +23,8 @@ export interface MemberView {
   readonly isConnected: (member: GroupMember) => boolean;
   readonly chosenThrough: Instance;
   readonly progressOf: (replicaId: ReplicaId) => Instance | undefined;
+  /** Changes are refused that would leave too few members started or connected (etcd: strict-reconfig-check). */
+  readonly strict: boolean;
 }
 
 /** As in etcd. More would each cost the leader a copy of everything it sends. */
@@ -32,7 +34,8 @@ const PROMOTE_LAG_MAX = 256;
 
 /**
  * The configuration that an operation makes of the present one.
- * Source of the rules and of their order: etcd, server/etcdserver (strict-reconfig-check, which is on by default there and always here).
+ * Source of the rules and of their order: etcd, server/etcdserver. A learner may be added while a voter is down, unlike there (its #21667): it
+ * changes no quorum, and whoever replaces a lost member begins with it.
  * @returns the present configuration itself if nothing has to change
  * @throws {EtcdError}
  */
@@ -57,7 +60,7 @@ export function nextConfiguration(view: MemberView, operation: MemberOperation):
       const behind = view.chosenThrough - (view.progressOf(learner.replicaId) ?? 0);
       if (!isStarted(learner) || behind > PROMOTE_LAG_MAX) throw new EtcdError('learner-not-ready');
       refuseUnless(
-        startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
+        !view.strict || startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
         'not-enough-started',
       );
       return replace(view, voting(learner));
@@ -70,21 +73,28 @@ export function nextConfiguration(view: MemberView, operation: MemberOperation):
 function add(view: MemberView, address: string, learner: boolean): GroupConfiguration {
   const { configuration } = view;
   if (memberAt(view, address) !== undefined) throw new EtcdError('peer-urls-exist');
-  if (!learner) {
-    // A member that has not started yet counts: with two of those the others could lose their quorum.
-    const started = startedVoters(configuration).length;
-    refuseUnless(started >= quorumOf(voters(configuration).length), 'not-enough-started');
-  } else {
+  if (learner) {
     const learners = configuration.members.filter((member) => member.learner);
     refuseUnless(learners.length < LEARNERS_MAX, 'too-many-learners');
+  } else if (view.strict) {
+    refuseTooFewStarted(configuration);
+    refuseUnless(
+      configuration.members.every((member) => member.learner || view.isConnected(member)),
+      'unhealthy',
+    );
   }
-  refuseUnless(
-    configuration.members.every((member) => member.learner || view.isConnected(member)),
-    'unhealthy',
-  );
   const replicaId = configuration.highestId + 1;
   const added = next(view, (members) => [...members, { replicaId, learner, address }]);
   return { ...added, highestId: replicaId };
+}
+
+/** A member that has not started yet counts, the new one too: with two of those the others could lose their quorum. */
+function refuseTooFewStarted(configuration: GroupConfiguration): void {
+  const started = startedVoters(configuration).length;
+  const count = voters(configuration).length;
+  // The second member of a cluster that is put together again: there is nothing to lose.
+  if (started === 1 && count === 1) return;
+  refuseUnless(started >= quorumOf(count + 1), 'not-enough-started');
 }
 
 function take(
@@ -112,7 +122,8 @@ function bringBack(
   back: Required<Pick<GroupMember, 'nodeId' | 'incarnation' | 'address'>>,
 ): GroupConfiguration {
   refuseUnless(!view.isConnected(lost), 'member-exists');
-  refuseLossOfQuorum(view, lost);
+  // Nobody asked for it: an operator's leave to go without the check is not meant for this.
+  refuseLossOfQuorum({ ...view, strict: true }, lost);
   const replicaId = view.configuration.highestId + 1;
   const returns = lost.learner && lost.returns !== true ? {} : ({ returns: true } as const);
   const changed = next(view, (members) => [
@@ -128,8 +139,10 @@ function voting({ returns: _, ...learner }: GroupMember): GroupMember {
 
 /** What is left must be a quorum of members that have started and, unless the one that goes is down anyway, that are connected. */
 function refuseLossOfQuorum(view: MemberView, leaving: GroupMember): void {
-  if (leaving.learner) return;
   const { configuration } = view;
+  // Nobody would be left to say anything, whatever an operator insists on.
+  refuseUnless(leaving.learner || voters(configuration).length > 1, 'not-enough-started');
+  if (leaving.learner || !view.strict) return;
   const others = startedVoters(configuration).filter(({ replicaId }) => replicaId !== leaving.replicaId);
   const quorum = quorumOf(voters(configuration).length - 1);
   refuseUnless(others.length >= quorum, 'not-enough-started');

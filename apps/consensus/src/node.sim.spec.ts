@@ -5,6 +5,7 @@ import type { Disk, SynodError } from '@synod/runtime';
 import { World, type NodePorts, type SimNode } from '@synod/simulation';
 import { ConsensusNode } from './node';
 import { EtcdError } from './state/errors';
+import { spanOf } from './state/span';
 import { get, put, under } from './testing/state-bench';
 
 const NAMES = ['n1', 'n2', 'n3'];
@@ -354,3 +355,114 @@ describe('members that come and go', () => {
     );
   });
 });
+
+// Each once was a bug of etcd; the number is that of its report.
+describe('a member alone that loses power at any moment', () => {
+  it.each([70, 71, 72])(
+    'etcd#14370, #13766, #17780: has what it acknowledged, once, and its revision never goes back (seed %i)',
+    async (seed) => {
+      const cluster = new Cluster(seed);
+      const { world } = cluster;
+      const draws = world.draws('test', 'crashes');
+      cluster.founders = ['n1'];
+      cluster.start(['n1']);
+      let acknowledged = 0n;
+      let asked = 0n;
+      let revision = 0n;
+      for (let crash = 0; crash < 12; crash++) {
+        const { host } = await cluster.awaitLeader();
+        const found = await cluster.settle(host.range(get('k')));
+        // A version counts the puts of a key: one that was done twice would show.
+        const version = found.entries[0]?.version ?? 0n;
+        expect(version).toBeGreaterThanOrEqual(acknowledged);
+        expect(version).toBeLessThanOrEqual(asked);
+        expect(found.revision).toBeGreaterThanOrEqual(revision);
+        acknowledged = asked = version;
+        const acknowledge = (at: bigint): void => {
+          acknowledged++;
+          revision = at;
+        };
+        for (let write = 0; write < 6; write++) {
+          asked++;
+          void host.put(put('k', 'x'.repeat(100)), 'client').then((done) => acknowledge(done.revision), lost);
+          if (write === 3) void host.compact(found.revision, false).then(lost, lost);
+          await world.run(world.now + draws.below(12_000));
+        }
+        world.node('n1').kill('power');
+        cluster.start(['n1']);
+      }
+      expect(acknowledged).toBeGreaterThan(12n);
+    },
+  );
+});
+
+function lost(): void {}
+
+/** The revisions that a watch from one on is given by a member. */
+function revisionsAt({ host }: ConsensusNode, startRevision: bigint): bigint[] {
+  const revisions: bigint[] = [];
+  host.watches.watch(
+    {
+      span: spanOf(Buffer.from('k'), Buffer.from('l')),
+      startRevision,
+      withoutPuts: false,
+      withoutDeletes: false,
+      previous: false,
+    },
+    { deliver: (_, revision) => revisions.push(revision) > 0, compacted: () => revisions.push(-1n) },
+  );
+  return revisions;
+}
+
+it.each([80, 81])(
+  'etcd#15271: a watch neither goes back nor misses anything when its member was cut off (seed %i)',
+  async (seed) => {
+    const cluster = new Cluster(seed);
+    const { world } = cluster;
+    const leader = await cluster.founded();
+    const apart = cluster.node(NAMES.find((name) => name !== leader.nodeId)!);
+    const written: bigint[] = [];
+    const write = async (): Promise<void> => {
+      const { revision } = await cluster.settle(leader.host.put(put('k', '1'), 'client'));
+      written.push(revision);
+    };
+    await write();
+    await cluster.settle(apart.host.range(get('k')));
+    const stayed = revisionsAt(apart, written[0]!);
+    const others = NAMES.filter((name) => name !== apart.nodeId);
+    const cut = others.flatMap((name) => [
+      { from: name, to: apart.nodeId },
+      { from: apart.nodeId, to: name },
+    ]);
+    world.network.cut(cut);
+    for (let index = 0; index < 5; index++) await write();
+    // A client that watched elsewhere so far goes on at the member that is behind.
+    const came = revisionsAt(apart, written.at(-1)! + 1n);
+    await world.run(world.now + 1_000_000);
+    expect([stayed, came]).toEqual([written.slice(0, 1), []]);
+    world.network.uncut(cut);
+    for (let index = 0; index < 3; index++) await write();
+    await cluster.settle(apart.host.range(get('k')));
+    await world.run(world.now + 1_000_000);
+    expect(stayed).toEqual(written);
+    expect(came).toEqual(written.slice(-3));
+  },
+);
+
+it.each([90, 91])(
+  'etcd#20418, #21378: a leader that was paused while another one wrote answers no read from before (seed %i)',
+  async (seed) => {
+    const cluster = new Cluster(seed);
+    const { world } = cluster;
+    const paused = await cluster.founded();
+    await cluster.settle(paused.host.put(put('k', 'old'), 'client'));
+    world.node(paused.nodeId).pause();
+    const next = (): ConsensusNode | undefined => cluster.living.find((node) => node !== paused && node.host.isLeader);
+    expect(await world.run(() => next() !== undefined)).toBe(true);
+    await cluster.settle(next()!.host.put(put('k', 'new'), 'client'));
+    expect(paused.host.isLeader).toBe(true); // It knows nothing of it yet.
+    world.node(paused.nodeId).resume();
+    const { entries } = await cluster.settle(paused.host.range(get('k')));
+    expect(entries[0]?.value.toString()).toBe('new');
+  },
+);

@@ -86,6 +86,8 @@ export interface ConsensusNodeOptions {
   readonly store: Store;
   /** How clients prove who they are once users are checked; by tokens in the log if absent. */
   readonly tokens?: TokenProvider;
+  /** Whether a client without a token is the user whom its certificate names; not by default. */
+  readonly certificatesName?: boolean;
   /** Between the members. */
   readonly peerTransport: Transport;
   /** Between the members too, for snapshots: with connections of its own. `peerTransport` if absent. */
@@ -100,6 +102,8 @@ export interface ConsensusNodeOptions {
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
   readonly limits?: RequestLimits;
+  /** Whether changes of members are refused that would leave too few started or connected, while this member leads; so by default. */
+  readonly strictReconfigCheck?: boolean;
   readonly observer?: ReplicationObserver;
 }
 
@@ -190,6 +194,7 @@ export class ConsensusNode {
       },
       ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
       ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
+      certificatesName: options.certificatesName ?? false,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.times === undefined ? {} : { electionTimeoutUs: options.times.electionTimeoutUs }),
       join: (part) =>
@@ -323,6 +328,7 @@ export class ConsensusNode {
           isConnected: ({ nodeId }) => nodeId === this.nodeId || (nodeId !== undefined && this.replicas.hears(nodeId)),
           chosenThrough: group.status().chosenThrough,
           progressOf: (replicaId) => group.progressOf(replicaId),
+          strict: this.options.strictReconfigCheck ?? true,
         },
         operation,
       );

@@ -1,9 +1,14 @@
 import { ManualTime } from '@synod/coordination';
+import fc from 'fast-check';
 import { StateBench, put, remove, txn } from './testing/state-bench';
 import { spanOf, type Span } from './state/span';
 import { WatchHub, type Watch, type WatchedEvent, type WatchRequest } from './watch-hub';
 
 const EVERYTHING: Span = spanOf(Buffer.from([0]), Buffer.from([0]));
+
+function lineOf(revision: bigint, events: readonly Pick<WatchedEvent, 'type' | 'entry'>[]): string {
+  return `${revision}: ${events.map(({ type, entry }) => `${type} ${entry.key.toString()}`).join(', ')}`;
+}
 
 /** A client that notes what it gets, one line per revision, and is full after `room` revisions. */
 class Client {
@@ -23,9 +28,7 @@ class Client {
       {
         deliver: (events, revision) => {
           this.events.push(...events);
-          this.lines.push(
-            `${revision}: ${events.map(({ type, entry }) => `${type} ${entry.key.toString()}`).join(', ')}`,
-          );
+          this.lines.push(lineOf(revision, events));
           return --this.room > 0;
         },
         compacted: (revision) => this.lines.push(`compacted ${revision}`),
@@ -202,4 +205,65 @@ describe('when a snapshot takes the place of the state', () => {
     await bench.time.settle();
     expect(client.lines).toEqual(['compacted 5']);
   });
+});
+
+// etcd#18089: with a compaction at the revision of a deletion, a watch from there missed the deletion.
+it('delivers the deletion at the compacted revision to a watch from there', async () => {
+  const bench = new Bench();
+  bench.put('a', '1');
+  bench.remove('a');
+  bench.apply({ kind: 'compact', revision: 3n });
+  bench.apply({ kind: 'compact-step', events: 100 });
+  const client = new Client(bench, { startRevision: 3n });
+  await bench.time.settle();
+  bench.put('a', '2');
+  expect(client.lines).toEqual(['3: delete a', '4: put a']);
+});
+
+const KEY = fc.constantFrom('a', 'b', 'c');
+const STEP = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('put' as const), key: KEY }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('remove' as const), key: KEY }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('txn' as const), key: KEY, other: KEY }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('watch' as const), back: fc.nat(6), room: fc.nat(3) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('resume' as const), which: fc.nat(9), room: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'turn' as const }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('compact' as const), back: fc.nat(4) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('step' as const), events: fc.integer({ min: 1, max: 4 }) }) },
+);
+
+// etcd#17247: the events of a transaction came twice to a watch that caught up meanwhile.
+it('delivers each event once, in order, whatever is written and compacted and however slowly it is read', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(STEP, { maxLength: 50 }), async (steps) => {
+      const bench = new Bench();
+      const clients: { readonly client: Client; readonly from: bigint }[] = [];
+      for (const step of steps) {
+        const now = bench.hub.revision;
+        if (step.kind === 'put') bench.put(step.key, 'x');
+        else if (step.kind === 'remove') bench.remove(step.key);
+        else if (step.kind === 'txn') {
+          if (step.key !== step.other) bench.apply(txn([], [put(step.key, 'x'), remove(step.other)]));
+        } else if (step.kind === 'watch') {
+          const from = now > BigInt(step.back) ? now - BigInt(step.back) + 1n : 1n;
+          clients.push({ client: new Client(bench, { startRevision: from }, step.room + 1), from });
+        } else if (step.kind === 'resume') clients[step.which]?.client.resume(step.room + 1);
+        else if (step.kind === 'turn') await bench.time.settle();
+        else if (step.kind === 'compact') bench.apply({ kind: 'compact', revision: now - BigInt(step.back) });
+        else bench.apply({ kind: 'compact-step', events: step.events });
+      }
+      for (const { client } of clients) client.resume(Infinity);
+      await bench.time.settle();
+      for (const { client, from } of clients) {
+        const whole = bench.changes
+          .filter(({ revision }) => revision >= from)
+          .map(({ revision, events }) => lineOf(revision, events));
+        const compacted = client.lines.at(-1)?.startsWith('compacted') ?? false;
+        const delivered = compacted ? client.lines.slice(0, -1) : client.lines;
+        // Who was overtaken by a compaction has a part of it without a gap; everybody else has all of it.
+        expect(delivered).toEqual(compacted ? whole.slice(0, delivered.length) : whole);
+      }
+    }),
+    { numRuns: 80 },
+  );
 });

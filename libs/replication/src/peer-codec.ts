@@ -26,8 +26,8 @@ function batchCodec(name: 'synod.peer.v1.ExchangeRequest' | 'synod.peer.v1.Excha
 function toWire(message: PeerMessage): peerV1.PeerMessage {
   switch (message.kind) {
     case 'hello': {
-      const { clusterId, nodeId, incarnation, address = '' } = message;
-      return { hello: { clusterId, nodeId, incarnation, address } };
+      const { clusterId, nodeId, incarnation, address = '', speaks, understands } = message;
+      return { hello: { clusterId, nodeId, incarnation, address, speaks, understands } };
     }
     case 'heartbeat':
       return { heartbeat: { ledVersion: message.ledVersion } };
@@ -52,8 +52,16 @@ function toWire(message: PeerMessage): peerV1.PeerMessage {
 function fromWire(message: peerV1.PeerMessage__Output): PeerMessage {
   switch (message.body) {
     case 'hello': {
-      const { clusterId, nodeId, incarnation, address } = required(message.hello, 'hello');
-      return { kind: 'hello', clusterId, nodeId, incarnation, ...(address === '' ? {} : { address }) };
+      const { clusterId, nodeId, incarnation, address, speaks, understands } = required(message.hello, 'hello');
+      return {
+        kind: 'hello',
+        clusterId,
+        nodeId,
+        incarnation,
+        speaks,
+        understands,
+        ...(address === '' ? {} : { address }),
+      };
     }
     case 'heartbeat':
       return { kind: 'heartbeat', ledVersion: Number(required(message.heartbeat, 'heartbeat').ledVersion) };

@@ -1,6 +1,6 @@
 import type { Cancel, Connection, Log, Protocol, Random, Timers, Transport } from '@synod/runtime';
 import type { NodeId } from './api';
-import type { PeerMessage } from './peer-messages';
+import type { PeerMessage, PeerRelease } from './peer-messages';
 
 /** Both sides speak the same messages. */
 export type PeerProtocol = Protocol<PeerMessage, PeerMessage>;
@@ -23,6 +23,12 @@ export interface PeerEvents {
   received(peer: Peer, message: PeerMessage): void;
 }
 
+/**
+ * To be raised with whatever an older release does not understand: messages, values in the log, snapshots. `understands` follows when this
+ * release gives up an older one.
+ */
+const RELEASE: PeerRelease = { speaks: 1, understands: 1 };
+
 const BACKOFF_MIN_US = 50_000;
 /** Longer turns a blip of the network into an outage. */
 const BACKOFF_SPREAD_US = 200_000;
@@ -30,6 +36,9 @@ const BACKOFF_SPREAD_US = 200_000;
 const COURTESY_US = 3_000_000;
 /** A peer that took the connection but has not said hello by then is dialled anew. */
 const HELLO_TIMEOUT_US = 1_000_000;
+
+/** Remembered: strangers may give themselves any name. */
+const REFUSALS_MAX = 64;
 
 /** A conversation with one node that has not failed yet, at either end of it. */
 interface Open {
@@ -47,6 +56,8 @@ export class PeerLinks {
   private readonly open = new Map<NodeId, Open>();
   private readonly addresses = new Map<NodeId, string>();
   private readonly redials = new Map<NodeId, Cancel>();
+  /** Why a node is not talked to, as it was last logged: it will try again and again. */
+  private readonly refusals = new Map<NodeId, string>();
   private stopped = false;
 
   constructor(
@@ -163,16 +174,21 @@ export class PeerLinks {
 
   /** Believes a hello, or says why not. */
   private greeted(open: Open, expected: NodeId, message: PeerMessage & { kind: 'hello' }): boolean {
-    const { log } = this.ports;
-    if (message.clusterId !== this.self.clusterId || message.nodeId !== expected || expected === this.self.nodeId) {
-      log.warn('refusing a peer of another cluster or under another name; check its address and data folder', {
-        expected,
-        peer: message.nodeId,
-        peerCluster: message.clusterId,
-        ownCluster: this.self.clusterId,
-      });
+    const refusal = this.refusalOf(message, expected);
+    if (refusal !== undefined) {
+      if (this.refusals.get(message.nodeId) !== refusal) {
+        this.ports.log.warn(refusal, {
+          expected,
+          peer: message.nodeId,
+          peerCluster: message.clusterId,
+          ownCluster: this.self.clusterId,
+        });
+      }
+      if (this.refusals.size >= REFUSALS_MAX) this.refusals.clear();
+      this.refusals.set(message.nodeId, refusal);
       return false;
     }
+    this.refusals.delete(message.nodeId);
     const { nodeId, incarnation, address } = message;
     open.peer = { nodeId, incarnation, ...(address === undefined ? {} : { address }) };
     this.open.set(message.nodeId, open);
@@ -180,7 +196,21 @@ export class PeerLinks {
     return true;
   }
 
+  /** Invariant `members-understand-each-other`: a value that only one of two releases reads never goes from one to the other. */
+  private refusalOf(hello: PeerMessage & { kind: 'hello' }, expected: NodeId): string | undefined {
+    if (hello.clusterId !== this.self.clusterId || hello.nodeId !== expected || expected === this.self.nodeId) {
+      return 'refusing a peer of another cluster or under another name; check its address and data folder';
+    }
+    if (hello.speaks < RELEASE.understands) {
+      return 'not talking to a member of an older release, which this one does not understand; start it with this release';
+    }
+    if (RELEASE.speaks < hello.understands) {
+      return 'not talking to a member of a newer release, which does not understand this one; start this member with that release';
+    }
+    return undefined;
+  }
+
   private hello(): PeerMessage {
-    return { kind: 'hello', ...this.self };
+    return { kind: 'hello', ...this.self, ...RELEASE };
   }
 }

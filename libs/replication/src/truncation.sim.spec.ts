@@ -144,6 +144,23 @@ describe('A node that was away for longer than the others remember', () => {
     expect(on.world.probes.counts().get('snapshot-begun')).toBe(views);
   });
 
+  // etcd#18055: a second snapshot soon after the first ended the process.
+  it('takes one snapshot after the other while it is overtaken again and again', async () => {
+    const on = await behind(61);
+    on.nodes[2]?.start();
+    const installed = (): number => on.world.probes.counts().get('snapshot-installed') ?? 0;
+    for (let overtaken = 0; overtaken < 3; overtaken++) {
+      const before = installed();
+      await on.world.run(() => installed() > before, 20 * SECOND_US);
+      on.nodes[2]?.kill('process');
+      await writeMany(on, 12, LONG_WORD);
+      await rest(on);
+      on.nodes[2]?.start();
+    }
+    expect(await on.world.run(() => on.agrees(0), 60 * SECOND_US)).toBe(true);
+    expect(installed()).toBeGreaterThan(3);
+  });
+
   it('may lead, and serves once it is up to date', async () => {
     const on = await behind(51);
     on.nodes[2]?.start();

@@ -6,6 +6,7 @@ export interface ServerCall {
   readonly cancelled: boolean;
   getPeer(): string;
   getDeadline(): Deadline;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly subject?: { readonly CN?: string | string[] } } } | null;
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
@@ -34,6 +35,12 @@ export class CallContext {
   /** Address of the client. */
   get peer(): string {
     return this.call.getPeer();
+  }
+
+  /** The common name in the certificate that the client has shown, if it has: the server has checked it by then. */
+  get commonName(): string | undefined {
+    const name = this.call.getAuthContext()?.sslPeerCertificate?.subject?.CN;
+    return typeof name === 'string' && name !== '' ? name : undefined;
   }
 
   /** Nobody waits for the answer any more. */

@@ -12,6 +12,8 @@ export type Caller =
       readonly identity: Identity;
       /** What it got for its password, or was given by whoever holds the signing key. */
       readonly token: string | undefined;
+      /** Whom its TLS certificate names. Asked only for who shows no token. */
+      readonly certified?: () => string | undefined;
     };
 
 export function identityOf(caller: Caller): Identity {

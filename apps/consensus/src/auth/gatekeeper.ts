@@ -23,6 +23,8 @@ export class Gatekeeper {
     readonly tokens: TokenProvider,
     /** Waits until this member's state shows everything that was acknowledged anywhere before. */
     private readonly barrier: () => Promise<void>,
+    /** Whether who shows no token is the user whom its certificate names. (etcd: with client-cert-auth.) */
+    private readonly certificatesName = false,
   ) {}
 
   /** Whether users are checked, as far as this member knows. */
@@ -39,7 +41,10 @@ export class Gatekeeper {
     if (!this.enabled || caller === 'client') return NOBODY;
     if (caller === 'service') return MEMBER;
     const { token } = caller;
-    if (token === undefined) return NOBODY;
+    if (token === undefined) {
+      const name = this.certificatesName ? caller.certified?.() : undefined;
+      return name === undefined ? NOBODY : { kind: 'user', name, revision: this.meta.revision };
+    }
     let holder = this.tokens.identify(token);
     if (holder === undefined && this.tokens.logged) {
       // Another member may have handed it out and this one not have applied that yet.

@@ -6,6 +6,7 @@ import { clusterService } from './cluster';
 import { electionService } from './election';
 import { kvService } from './kv';
 import { leaseService } from './lease';
+import { unlessLearning } from './learning';
 import { lockService } from './lock';
 import { maintenanceService } from './maintenance';
 import { ServedMember } from './member';
@@ -20,7 +21,7 @@ export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   const member = new ServedMember(node);
   // Only what has its access rules is served, and only by them.
   const add = <Name extends ServedService>(name: Name, handlers: ServiceHandlers<Name>, options = {}): void =>
-    server.addService(name, guarded(name, handlers, node.host.gatekeeper), options);
+    server.addService(name, unlessLearning(name, guarded(name, handlers, node.host.gatekeeper), member), options);
   add('etcdserverpb.KV', kvService(member));
   add('etcdserverpb.Watch', watchService(member));
   add('etcdserverpb.Lease', leaseService(member));
@@ -29,5 +30,7 @@ export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   add('etcdserverpb.Auth', authService(member));
   add('v3lockpb.Lock', lockService(member), WAITING);
   add('v3electionpb.Election', electionService(member), WAITING);
-  add('synod.consensus.v1.TimestampOracle', timestampOracleService(member));
+  // Not etcd's: a timestamp comes from the leader, whoever is asked.
+  const oracle = 'synod.consensus.v1.TimestampOracle';
+  server.addService(oracle, guarded(oracle, timestampOracleService(member), node.host.gatekeeper));
 }

@@ -79,7 +79,7 @@ function statusOf(member: ServedMember): etcdserverpb.StatusResponse {
     raftAppliedIndex: String(appliedThrough),
     raftTerm: String(promised.round),
     errors: [...(leader === undefined ? [new EtcdError('no-leader').message] : []), ...host.alarms.map(describe)],
-    isLearner: member.node.members.some((each) => each.learner && member.numberOf(each) === member.number),
+    isLearner: member.learns,
   };
 }
 

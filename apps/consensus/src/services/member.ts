@@ -12,15 +12,22 @@ import type { Revision } from '../state/requests';
 export class ServedMember {
   readonly clusterNumber: bigint;
   readonly number: bigint;
+  private readonly replicaId: GroupMember['replicaId'];
 
   constructor(readonly node: ConsensusNode) {
     const { clusterId } = node.founding;
     this.clusterNumber = clusterNumber(clusterId);
-    this.number = memberNumber(clusterId, node.host.group.status().replicaId);
+    this.replicaId = node.host.group.status().replicaId;
+    this.number = memberNumber(clusterId, this.replicaId);
   }
 
   get host(): CoordinationHost {
     return this.node.host;
+  }
+
+  /** It catches up and does not vote yet. */
+  get learns(): boolean {
+    return this.node.members.some((each) => each.learner && each.replicaId === this.replicaId);
   }
 
   numberOf({ replicaId }: Pick<GroupMember, 'replicaId'>): bigint {

@@ -24,6 +24,7 @@ export const ETCD_ERRORS = {
   'member-not-learner': ['FAILED_PRECONDITION', 'can only promote a learner member'],
   'learner-not-ready': ['FAILED_PRECONDITION', 'can only promote a learner member which is in sync with leader'],
   'too-many-learners': ['FAILED_PRECONDITION', 'too many learner members in cluster'],
+  'learner-not-served': ['FAILED_PRECONDITION', 'rpc not supported for learner'],
   'too-many-requests': ['RESOURCE_EXHAUSTED', 'too many requests'],
   'no-space': ['RESOURCE_EXHAUSTED', 'mvcc: database space exceeded'],
   'permission-denied': ['PERMISSION_DENIED', 'permission denied'],

@@ -1,6 +1,12 @@
 import { SynodError } from '@synod/runtime';
+import fc from 'fast-check';
 import { PREFIX, StateBench, compare, get, put, remove, txn, under } from '../testing/state-bench';
-import { deleteRangeRequest, putRequest } from './requests';
+import { NOBODY } from './auth/authority';
+import { encodeCommand } from './command-codec';
+import { deleteRangeRequest, putRequest, type Command } from './requests';
+import type { ApplyResult } from './results';
+import { EtcdStateMachine } from './state-machine';
+import { MemoryStore } from '../testing/memory-store';
 import { RESERVED_PREFIX } from '@synod/coordination';
 
 describe('revisions', () => {
@@ -155,6 +161,22 @@ describe('a transaction', () => {
   });
 });
 
+// etcd#18667: a transaction that reads at a compacted revision was done in part, and not by every replica alike.
+it('does nothing at all of a transaction that reads what is compacted', () => {
+  const bench = new StateBench();
+  for (const value of ['1', '2', '3']) bench.put('a', value);
+  bench.apply({ kind: 'compact', revision: 4n });
+  const dump = JSON.stringify([...bench.store.range({ start: PREFIX, end: Buffer.from([2]) })]);
+  const reading = get('a', { revision: 2n });
+  for (const request of [txn([], [put('b', '1'), reading]), txn([], [txn([], [reading]), put('b', '1')])]) {
+    expect(bench.apply(request)).toEqual({ kind: 'refused', revision: 4n, error: 'compacted' });
+  }
+  expect(JSON.stringify([...bench.store.range({ start: PREFIX, end: Buffer.from([2]) })])).toBe(dump);
+  // The path that is not taken reads nothing.
+  const other = txn([compare('a', 'version', 'equal', 3n)], [put('b', '1')], [reading]);
+  expect(bench.apply(other)).toMatchObject({ kind: 'txn', revision: 5n });
+});
+
 describe('a lease', () => {
   it('is granted once, for at least two seconds and at most nine thousand million', () => {
     const bench = new StateBench();
@@ -220,4 +242,65 @@ it('keeps to its own prefix of the store', () => {
     ({ key }) => key[0] !== PREFIX[0],
   );
   expect(outside).toEqual([]);
+});
+
+/** A replica that knows nothing but its store: it is started anew before every command. */
+class ForgetfulReplica {
+  readonly store = new MemoryStore();
+  private instance = 0;
+
+  apply(command: Command): ApplyResult {
+    const machine = new EtcdStateMachine(PREFIX, () => undefined);
+    const position = { instance: ++this.instance, index: 0 };
+    const bytes = encodeCommand(command, NOBODY);
+    return this.store.transaction((transaction) => machine.apply(transaction, bytes, position));
+  }
+}
+
+// etcd#17780: the revision was read off the newest version, so that it went back when that was compacted before a crash.
+it('keeps its revision when all that it counted is compacted away', () => {
+  const replica = new ForgetfulReplica();
+  replica.apply(put('a', '1'));
+  replica.apply(remove('a'));
+  replica.apply({ kind: 'compact', revision: 3n });
+  replica.apply({ kind: 'compact-step', events: 100 });
+  replica.apply({ kind: 'compact-step', events: 100 });
+  expect(replica.apply(put('b', '1'))).toMatchObject({ revision: 4n });
+});
+
+const KEY = fc.constantFrom('a', 'b', 'c');
+const REVISION = fc.bigInt(0n, 12n);
+const LEASE = fc.bigInt(1n, 2n);
+const OPERATION = fc.oneof(
+  fc.record({ key: KEY, lease: fc.bigInt(0n, 2n) }).map(({ key, lease }) => put(key, 'x', { lease })),
+  KEY.map((key) => remove(key)),
+  fc.record({ key: KEY, revision: REVISION }).map(({ key, revision }) => get(key, { revision })),
+);
+const COMMAND: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 4, arbitrary: KEY.map((key) => put(key, 'y')) },
+  { weight: 2, arbitrary: KEY.map((key) => remove(key)) },
+  {
+    weight: 5,
+    arbitrary: fc
+      .record({ key: KEY, version: fc.bigInt(0n, 2n), steps: fc.array(OPERATION, { maxLength: 3 }) })
+      .map(({ key, version, steps }) => txn([compare(key, 'version', 'equal', version)], steps, [txn([], steps)])),
+  },
+  { weight: 2, arbitrary: REVISION.map((revision) => ({ kind: 'compact' as const, revision })) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'compact-step' as const, events: 2 }) },
+  { weight: 1, arbitrary: LEASE.map((id) => ({ kind: 'lease-grant' as const, id, ttlSeconds: 60n })) },
+  { weight: 1, arbitrary: LEASE.map((id) => ({ kind: 'lease-revoke' as const, id })) },
+);
+
+// etcd#21432: a read at a revision inside a transaction was answered by what a replica had in memory.
+it('answers and becomes the same on a replica that starts anew before every command', () => {
+  fc.assert(
+    fc.property(fc.array(COMMAND, { maxLength: 40 }), (commands) => {
+      const lasting = new StateBench();
+      const forgetful = new ForgetfulReplica();
+      for (const command of commands) expect(forgetful.apply(command)).toEqual(lasting.apply(command));
+      const whole = { start: Buffer.from([0]), end: Buffer.from([0xff]) };
+      expect([...forgetful.store.range(whole)]).toEqual([...lasting.store.range(whole)]);
+    }),
+    { numRuns: 50 },
+  );
 });

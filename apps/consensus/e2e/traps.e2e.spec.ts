@@ -1,0 +1,109 @@
+import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { GrpcChannels } from '@synod/rpc';
+import { TestCluster, type TestMember } from './test-cluster';
+
+// Bugs that etcd had, as far as it takes processes to see them; the README of this service names where the others are tested.
+const KV = serviceDefinition('etcdserverpb.KV');
+const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
+
+const channels = new GrpcChannels();
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start(3);
+}, 60_000);
+
+afterAll(async () => {
+  for (const member of cluster.members) member.signal('SIGCONT');
+  await cluster.destroy();
+  channels.close();
+});
+
+function call<Request extends MessageShape, Response extends MessageShape>(
+  member: TestMember,
+  method: MethodDefinition<Request, Response>,
+  request: Request['input'],
+): Promise<Response['output']> {
+  return channels.callUnary(member.address, method, request, { deadlineMs: 20_000 });
+}
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+
+/** The member that leads, by what members other than those left out say. */
+async function leader(except: readonly TestMember[] = []): Promise<TestMember> {
+  for (;;) {
+    for (const member of cluster.members.filter((each) => !except.includes(each))) {
+      const status = await call(member, MAINTENANCE.Status, {}).catch(() => undefined);
+      if (status !== undefined && status.leader === status.header?.memberId) return member;
+    }
+    await pause();
+  }
+}
+
+/** Puts until it is acknowledged; what came to nothing for certain, or perhaps, is put again. */
+async function put(member: TestMember, key: string, value: string): Promise<void> {
+  const attempt = (): Promise<boolean> =>
+    call(member, KV.Put, { key: bytes(key), value: bytes(value) }).then(
+      () => true,
+      () => false,
+    );
+  while (!(await attempt())) await pause();
+}
+
+// etcd#20418: a leader whose process had been paused answered reads from before the pause.
+it('etcd#20418: a leader that was stopped while another one wrote answers no read from before', async () => {
+  const stopped = await leader();
+  await put(stopped, 'k', 'old');
+  stopped.signal('SIGSTOP');
+  const next = await leader([stopped]);
+  await put(next, 'k', 'new');
+  // They wait in its sockets until it goes on.
+  const reads = Array.from({ length: 20 }, () => call(stopped, KV.Range, { key: bytes('k') }));
+  await pause();
+  stopped.signal('SIGCONT');
+  const values = (await Promise.all(reads)).map(({ kvs }) => kvs[0]?.value.toString());
+  expect(new Set(values)).toEqual(new Set(['new']));
+}, 60_000);
+
+// etcd#14685: a crash while defragmenting left an older state; etcd#20271: a crash left a database that did not open.
+it('etcd#14685, #20271: members killed while they defragment, compact and save snapshots have everything', async () => {
+  for (const member of cluster.members) {
+    const others = cluster.members.filter((each) => each !== member) as [TestMember, TestMember];
+    let busy = true;
+    let acknowledged = 0;
+    const writer = (async () => {
+      while (busy)
+        await put(others[0], `w-${member.id}-${acknowledged % 20}`, String(acknowledged++).padEnd(2_000, '.'));
+    })();
+    const chores = (async () => {
+      while (busy) {
+        const { header } = await call(others[1], KV.Range, { key: bytes('w') });
+        const compacted = call(others[1], KV.Compact, { revision: String(BigInt(header?.revision ?? 1) - 1n) });
+        const snapshot = channels.callServerStream(member.address, MAINTENANCE.Snapshot, {}, {});
+        const saved = (async () => {
+          let size = 0;
+          for await (const { blob } of snapshot) size += blob.length;
+          return size;
+        })();
+        // Each may end with the member.
+        await Promise.allSettled([call(member, MAINTENANCE.Defragment, {}), compacted, saved]);
+      }
+    })();
+    while (acknowledged < 30) await pause();
+    await member.kill('SIGKILL');
+    busy = false;
+    await Promise.all([writer, chores]);
+    member.start();
+    await member.logged('"message":"ready"');
+  }
+  const answers = await Promise.all(
+    cluster.members.map((member) => call(member, KV.Range, { key: bytes('w'), rangeEnd: bytes('x') })),
+  );
+  expect(answers[0]?.count).toBe('60');
+  const revision = answers.map(({ header }) => BigInt(header?.revision ?? 0)).reduce((a, b) => (a < b ? a : b));
+  const hashes = await Promise.all(
+    cluster.members.map((member) => call(member, MAINTENANCE.HashKV, { revision: String(revision) })),
+  );
+  expect(new Set(hashes.map(({ hash }) => hash)).size).toBe(1);
+}, 120_000);
