@@ -49,8 +49,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const channels = new GrpcChannels({}, towardsPeers);
   // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
   const bulkChannels = new GrpcChannels({}, towardsPeers);
-  const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
-  const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
+  // Nothing here calls a server whose log would want the trace id, and promises are what a request is made of.
+  const serving = { log, fault: end, observer: metrics.rpc, tracing: 'explicit' } as const;
+  const peerServer = new GrpcServer(serving);
+  const clientServer = new GrpcServer(serving);
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';

@@ -1,13 +1,4 @@
-import type { Deadline, Metadata } from '@grpc/grpc-js';
-
-/** What grpc-js's calls of every shape have in common on the server. */
-export interface ServerCall {
-  readonly metadata: Metadata;
-  readonly cancelled: boolean;
-  getPeer(): string;
-  getDeadline(): Deadline;
-  once(event: 'cancelled', listener: () => void): unknown;
-}
+import type { IncomingCall } from './incoming-call';
 
 /** What a handler knows of the call that it serves, apart from the request. */
 export class CallContext {
@@ -18,22 +9,21 @@ export class CallContext {
   private controller: AbortController | undefined;
 
   constructor(
-    private readonly call: ServerCall,
+    private readonly call: IncomingCall,
     /** `/package.Service/Method`. */
     readonly method: string,
     readonly traceId: string,
     /** The server's own bound, for calls whose client set none or a later one. */
     deadlineMsMax: number,
   ) {
-    const asked = call.getDeadline();
-    this.deadlineAtMs = Math.min(asked instanceof Date ? asked.getTime() : asked, Date.now() + deadlineMsMax);
+    this.deadlineAtMs = Math.min(call.deadlineAtMs, Date.now() + deadlineMsMax);
     // Also at the end of every call, whatever came of it.
-    call.once('cancelled', () => this.abort());
+    call.onClosed(() => this.abort());
   }
 
   /** Address of the client. */
   get peer(): string {
-    return this.call.getPeer();
+    return this.call.peer;
   }
 
   /** Nobody waits for the answer any more. */
@@ -55,10 +45,9 @@ export class CallContext {
     return Math.max(0, this.deadlineAtMs - Date.now());
   }
 
-  /** The first value of a metadata key, if it is text; keys are in lower case. */
+  /** The value of a metadata key, if it is text; keys are in lower case. */
   metadata(key: string): string | undefined {
-    const value = this.call.metadata.get(key)[0];
-    return typeof value === 'string' ? value : undefined;
+    return this.call.metadata(key);
   }
 
   /**
