@@ -116,7 +116,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   status(): GroupStatus {
-    const { replica } = this;
+    const { replica, configuration } = this;
     return {
       group: this.founding.group,
       replicaId: this.self.replicaId,
@@ -126,7 +126,10 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       chosenThrough: replica.chosenThrough,
       appliedThrough: this.state_.appliedThrough,
       truncatedThrough: replica.truncatedThrough,
-      members: this.configuration.members.filter(isTaken),
+      // When it is asked for: every answer to a client shows some of the status.
+      get members() {
+        return configuration.members.filter(isTaken);
+      },
     };
   }
 

@@ -1,4 +1,4 @@
-import type { etcdserverpb } from '@synod/contracts';
+import { wireInt64, type etcdserverpb } from '@synod/contracts';
 import { StatusError, status, type CallContext } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import type { GroupMember } from '@synod/replication';
@@ -12,11 +12,14 @@ import type { Revision } from '../state/requests';
 export class ServedMember {
   readonly clusterNumber: bigint;
   readonly number: bigint;
+  /** Both, as every header shows them. */
+  private readonly signature: Pick<etcdserverpb.ResponseHeader, 'clusterId' | 'memberId'>;
 
   constructor(readonly node: ConsensusNode) {
     const { clusterId } = node.founding;
     this.clusterNumber = clusterNumber(clusterId);
     this.number = memberNumber(clusterId, node.host.group.status().replicaId);
+    this.signature = { clusterId: wireInt64(this.clusterNumber), memberId: wireInt64(this.number) };
   }
 
   get host(): CoordinationHost {
@@ -34,10 +37,9 @@ export class ServedMember {
 
   /** Of every response: who answers, and at which revision of the store; by default the present one here. */
   readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader => ({
-    clusterId: this.clusterNumber.toString(),
-    memberId: this.number.toString(),
-    revision: revision.toString(),
-    raftTerm: this.host.group.status().promised.round.toString(),
+    ...this.signature,
+    revision: wireInt64(revision),
+    raftTerm: this.host.group.status().promised.round,
   });
 
   /** Runs a call; what it refuses is answered with etcd's status and text. */
