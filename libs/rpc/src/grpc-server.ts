@@ -158,7 +158,7 @@ export class GrpcServer {
   /** A request came in on a connection. */
   private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     // What becomes of a stream is heard by its end; without a listener an error of it would end the process.
-    stream.on('error', () => undefined);
+    stream.on('error', ignored);
     if (headers['content-type']?.startsWith('application/grpc') !== true) {
       stream.respond({ ':status': 415 }, { endStream: true });
       return;
@@ -166,11 +166,13 @@ export class GrpcServer {
     const path = headers[':path'] ?? '';
     const timeout = timeoutMs(headers['grpc-timeout']);
     const call = new IncomingCall(stream, headers, this.limits.messageBytesMax, Date.now() + (timeout ?? Infinity));
-    const refuse = (code: status, details: string): void => call.finish({ code, details, metadata: {} });
-    if (timeout === undefined) return refuse(status.INTERNAL, 'grpc-timeout is malformed');
     const serve = this.methods.get(path);
-    if (serve === undefined) return refuse(status.UNIMPLEMENTED, `The server does not implement the method ${path}`);
-    serve(call);
+    if (timeout === undefined) {
+      call.finish({ code: status.INTERNAL, details: 'grpc-timeout is malformed', metadata: {} });
+    } else if (serve === undefined) {
+      const details = `The server does not implement the method ${path}`;
+      call.finish({ code: status.UNIMPLEMENTED, details, metadata: {} });
+    } else serve(call);
   }
 
   private announce(service: string): void {
@@ -179,6 +181,8 @@ export class GrpcServer {
     this.health.set(true, service);
   }
 }
+
+function ignored(): void {}
 
 /** Waits for a promise, but not longer than that. */
 async function within(ms: number, promise: Promise<void>): Promise<void> {

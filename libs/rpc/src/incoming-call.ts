@@ -46,7 +46,8 @@ export class IncomingCall {
     /** When the client stops to wait; Infinity if it never does. Wall-clock milliseconds. */
     readonly deadlineAtMs: number,
   ) {
-    stream.once('close', () => this.close());
+    // Neither happens twice; `once` would wrap every listener.
+    stream.on('close', () => this.close());
   }
 
   /** Nobody waits for the answer any more, and it was not given. */
@@ -75,10 +76,11 @@ export class IncomingCall {
   receive(sink: MessageSink): void {
     this.sink = sink;
     const reader = new MessageReader(this.messageBytesMax, this.metadata('grpc-encoding') ?? 'identity');
+    const take = (message: Buffer): void => this.sink?.message(message);
     this.stream.on('data', (chunk: Buffer) => {
       if (this.sink === undefined) return; // Answered: what the client still says is of no use.
       try {
-        for (const message of reader.push(chunk)) this.sink?.message(message);
+        reader.push(chunk, take);
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
         this.finish({ code: error.code, details: error.details, metadata: {} });
@@ -169,7 +171,7 @@ export class IncomingCall {
 
   private end(trailers: OutgoingHttpHeaders, last?: Buffer): void {
     this.finished = true;
-    this.stream.once('wantTrailers', () => this.stream.sendTrailers(trailers));
+    this.stream.on('wantTrailers', () => this.stream.sendTrailers(trailers));
     if (last === undefined) this.stream.end();
     else this.stream.end(last);
     this.discard();

@@ -9,8 +9,11 @@ export const MESSAGE_HEADER_BYTES = 5;
  * Source: "gRPC over HTTP2" (doc/PROTOCOL-HTTP2.md), Length-Prefixed-Message. Differs in that no compression is spoken.
  */
 export class MessageReader {
-  private readonly chunks: Buffer[] = [];
+  /** What has come of a message that is not whole; mostly a chunk holds a whole one. */
+  private chunks: Buffer[] | undefined;
   private bytes = 0;
+  /** What the message at hand takes with its header, or the header alone while that is not complete. */
+  private wanted = MESSAGE_HEADER_BYTES;
 
   constructor(
     private readonly messageBytesMax: number,
@@ -19,37 +22,34 @@ export class MessageReader {
   ) {}
 
   /**
-   * @returns the messages that are complete now; where a chunk holds a whole one, a view of it
+   * @param take is given the messages that are complete now; where a chunk holds a whole one, a view of it
    * @throws {StatusError} if a message is too large, or compressed
    */
-  push(chunk: Buffer): Buffer[] {
-    let rest = chunk;
-    if (this.chunks.length > 0) {
+  push(chunk: Buffer, take: (message: Buffer) => void): void {
+    let bytes = chunk;
+    if (this.chunks !== undefined) {
       this.chunks.push(chunk);
       this.bytes += chunk.length;
       // Joined only once there is enough: a large message comes in a thousand chunks.
-      if (this.bytes < this.wanted) return [];
-      rest = Buffer.concat(this.chunks.splice(0), this.bytes);
+      if (this.bytes < this.wanted) return;
+      bytes = Buffer.concat(this.chunks, this.bytes);
+      this.chunks = undefined;
     }
-    const messages: Buffer[] = [];
-    for (;;) {
-      this.wanted = this.sizeOf(rest);
-      if (rest.length < this.wanted) break;
-      messages.push(rest.subarray(MESSAGE_HEADER_BYTES, this.wanted));
-      rest = rest.subarray(this.wanted);
+    let at = 0;
+    for (; at < bytes.length; at += this.wanted) {
+      this.wanted = this.sizeOf(bytes, at);
+      if (bytes.length - at < this.wanted) break;
+      take(bytes.subarray(at + MESSAGE_HEADER_BYTES, at + this.wanted));
     }
-    this.bytes = rest.length;
-    if (rest.length > 0) this.chunks.push(rest);
-    return messages;
+    if (at >= bytes.length) return;
+    this.chunks = [at === 0 ? bytes : bytes.subarray(at)];
+    this.bytes = bytes.length - at;
   }
 
-  /** What the message at hand takes with its header, or the header alone while that is not complete. */
-  private wanted = MESSAGE_HEADER_BYTES;
-
-  private sizeOf(bytes: Buffer): number {
-    if (bytes.length < MESSAGE_HEADER_BYTES) return MESSAGE_HEADER_BYTES;
-    if (bytes[0] !== 0) throw this.compressed();
-    const size = bytes.readUInt32BE(1);
+  private sizeOf(bytes: Buffer, at: number): number {
+    if (bytes.length - at < MESSAGE_HEADER_BYTES) return MESSAGE_HEADER_BYTES;
+    if (bytes[at] !== 0) throw this.compressed();
+    const size = bytes.readUInt32BE(at + 1);
     if (size > this.messageBytesMax) {
       const details = `Received message larger than max (${size} vs ${this.messageBytesMax})`;
       throw new StatusError(status.RESOURCE_EXHAUSTED, details);
