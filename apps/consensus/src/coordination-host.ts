@@ -405,7 +405,12 @@ export class CoordinationHost {
     this.watches.stop();
   }
 
-  private async propose(command: Command, caller: Caller): Promise<ApplyResult> {
+  private propose(command: Command, caller: Caller): Promise<ApplyResult> {
+    const named = this.gatekeeper.enabled || caller === 'service';
+    return named ? this.proposeNamed(command, caller) : this.proposeAs(NOBODY, command);
+  }
+
+  private async proposeNamed(command: Command, caller: Caller): Promise<ApplyResult> {
     const authority = this.gatekeeper.enabled ? await this.gatekeeper.authorityOf(caller) : NOBODY;
     const result = await this.proposeAs(authority, command);
     const unnamed = authority.kind === 'nobody' && result.kind === 'refused' && result.error === 'user-empty';

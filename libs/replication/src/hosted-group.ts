@@ -148,8 +148,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   nodeOf(replicaId: ReplicaId): NodeId | undefined {
     // A member that was removed just now is told so: it is no longer in the configuration, but was in the one before.
-    const before = this.noted.members.find((member) => member.replicaId === replicaId);
-    return this.memberOf(replicaId)?.nodeId ?? before?.nodeId ?? this.strangers.get(replicaId);
+    const before = (): NodeId | undefined =>
+      this.noted.members.find((member) => member.replicaId === replicaId)?.nodeId;
+    return this.memberOf(replicaId)?.nodeId ?? before() ?? this.strangers.get(replicaId);
   }
 
   /** @returns whether the group has had that replica, and removed it */

@@ -21,8 +21,9 @@ export interface MessageSink {
 const RESPONSE_HEADERS: OutgoingHttpHeaders = {
   ':status': 200,
   'content-type': 'application/grpc+proto',
-  'grpc-accept-encoding': 'identity',
 };
+/** Whoever compresses learns what is taken instead. */
+const ENCODINGS = { 'grpc-accept-encoding': 'identity' };
 const WITH_TRAILERS = { waitForTrailers: true, sendDate: false };
 const ALONE = { endStream: true, sendDate: false };
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
@@ -83,7 +84,7 @@ export class IncomingCall {
         reader.push(chunk, take);
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
-        this.finish({ code: error.code, details: error.details, metadata: {} });
+        this.finish({ code: error.code, details: error.details, metadata: ENCODINGS });
         this.close();
       }
     });
