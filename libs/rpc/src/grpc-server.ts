@@ -161,6 +161,7 @@ export class GrpcServer {
     stream.on('error', ignored);
     if (headers['content-type']?.startsWith('application/grpc') !== true) {
       stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
       return;
     }
     const path = headers[':path'] ?? '';

@@ -40,9 +40,19 @@ export class Http2Listener {
    */
   async listen(address: string, tls: TlsMaterial | undefined): Promise<Address> {
     const { host, port: wanted } = parseAddress(address);
+    let port: number | undefined;
+    let failure: unknown;
     try {
-      let port = wanted;
-      for (const each of await lookup(host, { all: true })) port = await this.bind(each.address, port, tls);
+      for (const each of await lookup(host, { all: true })) {
+        try {
+          port = await this.bind(each.address, port ?? wanted, tls);
+        } catch (error) {
+          // `localhost` often has an IPv6 address by its name only.
+          if (!isAbsent(error)) throw error;
+          failure = error;
+        }
+      }
+      if (port === undefined) throw failure;
       return { host, port };
     } catch (error) {
       throw listenError({ host, port: wanted }, error as NodeJS.ErrnoException);
@@ -93,6 +103,7 @@ export class Http2Listener {
     const patience = Math.ceil(keepaliveTimeoutMs / keepaliveTimeMs);
     let unanswered = 0;
     const look = setInterval(() => {
+      if (session.destroyed) return;
       if (unanswered > patience) return session.destroy();
       if (unanswered++ === 0) session.ping(() => (unanswered = 0));
     }, keepaliveTimeMs).unref();
@@ -104,11 +115,17 @@ export class Http2Listener {
   }
 }
 
+/** This machine does not have the address, or nothing of its family. */
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
+}
+
 function listenError({ host, port }: Address, cause: NodeJS.ErrnoException): SynodError {
   const reason =
     cause.code === 'EADDRINUSE'
       ? `port ${port} is in use; stop what uses it or listen on another`
-      : cause.code === 'EADDRNOTAVAIL' || cause.code === 'ENOTFOUND'
+      : isAbsent(cause) || cause.code === 'ENOTFOUND'
         ? `${host} is not an address of this machine`
         : cause.code === 'EACCES'
           ? `this user may not use port ${port}`

@@ -28,7 +28,7 @@ describe('MessageReader', () => {
       expect.objectContaining({
         code: status.RESOURCE_EXHAUSTED,
         details: expect.stringMatching(/10001 vs 10000/) as string,
-      }),
+      }) as Error,
     );
   });
 
@@ -39,6 +39,8 @@ describe('MessageReader', () => {
   ])('refuses a compressed message of encoding %s', (encoding, code) => {
     const message = framed(Buffer.from('squeezed'));
     message[0] = 1;
-    expect(() => push(new MessageReader(BYTES_MAX, encoding), message)).toThrow(expect.objectContaining({ code }));
+    expect(() => push(new MessageReader(BYTES_MAX, encoding), message)).toThrow(
+      expect.objectContaining({ code }) as Error,
+    );
   });
 });
