@@ -126,6 +126,8 @@ export class CoordinationHost {
   private openSnapshots = 0;
   private readonly requestTimeoutUs: number;
   private readonly leaseTtlMinSeconds: bigint;
+  /** As of what was applied last; undefined until somebody asks. */
+  private alarmsNow: readonly Alarm[] | undefined;
   private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
   private compacting = false;
   private leads = false;
@@ -234,7 +236,7 @@ export class CoordinationHost {
 
   /** The alarms that this member knows to be raised. */
   get alarms(): readonly Alarm[] {
-    return this.machine.keySpace.meta(this.options.store).alarms;
+    return (this.alarmsNow ??= this.machine.keySpace.meta(this.options.store).alarms);
   }
 
   /** The alarms raised anywhere before the call. */
@@ -406,7 +408,12 @@ export class CoordinationHost {
     this.watches.stop();
   }
 
-  private async propose(command: Command, caller: Caller): Promise<ApplyResult> {
+  private propose(command: Command, caller: Caller): Promise<ApplyResult> {
+    const named = this.gatekeeper.enabled || caller === 'service';
+    return named ? this.proposeNamed(command, caller) : this.proposeAs(NOBODY, command);
+  }
+
+  private async proposeNamed(command: Command, caller: Caller): Promise<ApplyResult> {
     const authority = this.gatekeeper.enabled ? await this.gatekeeper.authorityOf(caller) : NOBODY;
     const result = await this.proposeAs(authority, command);
     const unnamed = authority.kind === 'nobody' && result.kind === 'refused' && result.error === 'user-empty';
@@ -459,6 +466,7 @@ export class CoordinationHost {
   }
 
   private applied({ changes, leases, checks, tokens, authChanged }: Applied): void {
+    this.alarmsNow = undefined;
     // First, so that no watch is shown what came after its user lost the right to see it.
     this.gatekeeper.note(tokens, authChanged);
     this.watches.publish(changes);
@@ -470,6 +478,7 @@ export class CoordinationHost {
 
   /** The first time when the group is joined. Leases are the leader's, which never lags so far. */
   private loaded(): void {
+    this.alarmsNow = undefined;
     // Tokens may have been revoked in what was passed over: clients show their passwords again.
     this.gatekeeper.note([{ kind: 'all-revoked' }], true);
     this.watches.reload();

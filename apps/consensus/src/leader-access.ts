@@ -69,7 +69,16 @@ export class LeaderAccess {
   private within<T>(timeoutUs: number, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const cancel = this.ports.timers.after(timeoutUs, () => reject(new EtcdError('timed-out')));
-      void answer.finally(cancel).then(resolve, reject);
+      answer.then(
+        (value) => {
+          cancel();
+          resolve(value);
+        },
+        (error: Error) => {
+          cancel();
+          reject(error);
+        },
+      );
     });
   }
 

@@ -17,9 +17,9 @@ import { addEtcdServices } from './services/etcd-services';
 import { timedDisk } from './timed-disk';
 
 /** Calls in progress get this long when the service stops. */
+const DRAIN_MS = 1_000;
 /** A watch that is not read has the history for its queue: what waits for each of thousands of streams may be little. */
 const CLIENT_LIMITS = { queueBytesMax: 256 * 1024 };
-const DRAIN_MS = 1_000;
 
 /** A member of the coordination service: one Paxos group behind the etcd v3 API. */
 async function start(end: (error: unknown) => void): Promise<Running> {
@@ -51,8 +51,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const channels = new GrpcChannels({}, towardsPeers);
   // Snapshots of a lagging member's state have connections of their own too: they never delay a heartbeat.
   const bulkChannels = new GrpcChannels({}, towardsPeers);
-  const peerServer = new GrpcServer({ log, fault: end, observer: metrics.rpc });
-  const clientServer = new GrpcServer({ log, fault: end, observer: metrics.rpc, limits: CLIENT_LIMITS });
+  // Nothing here calls a server whose log would want the trace id, and promises are what a request is made of.
+  const serving = { log, fault: end, observer: metrics.rpc, tracing: 'explicit' } as const;
+  const peerServer = new GrpcServer(serving);
+  const clientServer = new GrpcServer({ ...serving, limits: CLIENT_LIMITS });
   const transport = { channels, log, fault: end, observer: metrics.rpc };
   const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';

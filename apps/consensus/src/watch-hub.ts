@@ -105,9 +105,13 @@ export class WatchHub {
   publish(changes: readonly Change[]): void {
     for (const { revision, events } of changes) {
       this.now = revision;
+      const next = revision + 1n;
       for (const watcher of this.watchers) {
         // A watch from a future revision is live, and not there yet.
-        if (watcher.live && revision >= watcher.next) this.deliver(watcher, events, revision);
+        if (!watcher.live || revision < watcher.next) continue;
+        // Nearly every change is of interest to nearly nobody.
+        if (wantsAny(watcher.request, events)) this.deliver(watcher, events, revision);
+        else watcher.next = next;
       }
     }
   }
@@ -209,6 +213,11 @@ export class WatchHub {
 
 function wants({ span, withoutPuts, withoutDeletes }: WatchRequest, { type, entry }: ChangeEvent): boolean {
   return !(type === 'put' ? withoutPuts : withoutDeletes) && spanIncludes(span, entry.key);
+}
+
+function wantsAny(request: WatchRequest, events: readonly ChangeEvent[]): boolean {
+  for (const event of events) if (wants(request, event)) return true;
+  return false;
 }
 
 function eventOf(version: Version): ChangeEvent {

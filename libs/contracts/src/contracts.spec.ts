@@ -1,4 +1,4 @@
-import { fileDescriptors, messageCodec, serviceDefinition } from '@synod/contracts';
+import { fileDescriptors, messageCodec, serviceDefinition, wireInt64 } from '@synod/contracts';
 
 describe('message codecs', () => {
   it('keep 64-bit integers exact, as decimal strings', () => {
@@ -57,5 +57,20 @@ describe('file descriptors', () => {
   it('come with every file that they import', () => {
     const names = new Set(fileDescriptors().map(({ name }) => name));
     for (const file of fileDescriptors()) for (const imported of file.dependencies) expect(names).toContain(imported);
+  });
+});
+
+describe('wireInt64', () => {
+  const codec = messageCodec('etcdserverpb.ResponseHeader');
+
+  it.each([0n, 7n, 2n ** 53n - 1n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n])(
+    'writes %s as its digits would',
+    (value) => {
+      expect(codec.encode({ clusterId: wireInt64(value) })).toEqual(codec.encode({ clusterId: value.toString() }));
+    },
+  );
+
+  it.each([-1n, -(2n ** 53n) - 1n, -(2n ** 63n), 2n ** 63n - 1n])('writes %s, signed, as its digits would', (value) => {
+    expect(codec.encode({ revision: wireInt64(value) })).toEqual(codec.encode({ revision: value.toString() }));
   });
 });

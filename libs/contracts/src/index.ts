@@ -13,3 +13,4 @@ export {
 // The files themselves, for reflection.
 export { fileDescriptors, type FileDescriptor } from './file-descriptors';
 export { required } from './required';
+export { wireInt64 } from './wire-int64';

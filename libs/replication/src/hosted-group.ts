@@ -116,7 +116,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   status(): GroupStatus {
-    const { replica } = this;
+    const { replica, configuration } = this;
     return {
       group: this.founding.group,
       replicaId: this.self.replicaId,
@@ -126,7 +126,10 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       chosenThrough: replica.chosenThrough,
       appliedThrough: this.state_.appliedThrough,
       truncatedThrough: replica.truncatedThrough,
-      members: this.configuration.members.filter(isTaken),
+      // When it is asked for: every answer to a client shows some of the status.
+      get members() {
+        return configuration.members.filter(isTaken);
+      },
     };
   }
 
@@ -145,8 +148,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   nodeOf(replicaId: ReplicaId): NodeId | undefined {
     // A member that was removed just now is told so: it is no longer in the configuration, but was in the one before.
-    const before = this.noted.members.find((member) => member.replicaId === replicaId);
-    return this.memberOf(replicaId)?.nodeId ?? before?.nodeId ?? this.strangers.get(replicaId);
+    const before = (): NodeId | undefined =>
+      this.noted.members.find((member) => member.replicaId === replicaId)?.nodeId;
+    return this.memberOf(replicaId)?.nodeId ?? before() ?? this.strangers.get(replicaId);
   }
 
   /** @returns whether the group has had that replica, and removed it */

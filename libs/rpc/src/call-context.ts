@@ -1,14 +1,4 @@
-import type { Deadline, Metadata } from '@grpc/grpc-js';
-
-/** What grpc-js's calls of every shape have in common on the server. */
-export interface ServerCall {
-  readonly metadata: Metadata;
-  readonly cancelled: boolean;
-  getPeer(): string;
-  getDeadline(): Deadline;
-  getAuthContext(): { readonly sslPeerCertificate?: { readonly subject?: { readonly CN?: string | string[] } } } | null;
-  once(event: 'cancelled', listener: () => void): unknown;
-}
+import type { IncomingCall } from './incoming-call';
 
 /** What a handler knows of the call that it serves, apart from the request. */
 export class CallContext {
@@ -19,28 +9,26 @@ export class CallContext {
   private controller: AbortController | undefined;
 
   constructor(
-    private readonly call: ServerCall,
+    private readonly call: IncomingCall,
     /** `/package.Service/Method`. */
     readonly method: string,
     readonly traceId: string,
     /** The server's own bound, for calls whose client set none or a later one. */
     deadlineMsMax: number,
   ) {
-    const asked = call.getDeadline();
-    this.deadlineAtMs = Math.min(asked instanceof Date ? asked.getTime() : asked, Date.now() + deadlineMsMax);
+    this.deadlineAtMs = Math.min(call.deadlineAtMs, Date.now() + deadlineMsMax);
     // Also at the end of every call, whatever came of it.
-    call.once('cancelled', () => this.abort());
+    call.onClosed(() => this.abort());
   }
 
   /** Address of the client. */
   get peer(): string {
-    return this.call.getPeer();
+    return this.call.peer;
   }
 
   /** The common name in the certificate that the client has shown, if it has: the server has checked it by then. */
   get commonName(): string | undefined {
-    const name = this.call.getAuthContext()?.sslPeerCertificate?.subject?.CN;
-    return typeof name === 'string' && name !== '' ? name : undefined;
+    return this.call.commonName;
   }
 
   /** Nobody waits for the answer any more. */
@@ -62,10 +50,9 @@ export class CallContext {
     return Math.max(0, this.deadlineAtMs - Date.now());
   }
 
-  /** The first value of a metadata key, if it is text; keys are in lower case. */
+  /** The value of a metadata key, if it is text; keys are in lower case. */
   metadata(key: string): string | undefined {
-    const value = this.call.metadata.get(key)[0];
-    return typeof value === 'string' ? value : undefined;
+    return this.call.metadata(key);
   }
 
   /**

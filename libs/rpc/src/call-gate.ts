@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks';
-import { Metadata, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { InvariantViolation } from '@synod/invariant';
 import { SynodError, type Log } from '@synod/runtime';
-import { CallContext, type ServerCall } from './call-context';
+import { CallContext } from './call-context';
 import { failedStatus, StatusError, type FailedStatus } from './error-table';
+import type { IncomingCall } from './incoming-call';
 import type { RpcLimits } from './limits';
 import type { RpcObserver } from './observer';
 import { TRACE_ID_KEY, traceIdFrom, withTraceId } from './trace';
@@ -21,8 +22,14 @@ export interface CallPolicy {
 }
 
 export type Outcome<T> =
-  | { readonly kind: 'done'; readonly value: T; readonly trailers: Metadata }
+  | { readonly kind: 'done'; readonly value: T; readonly trailers: FailedStatus['metadata'] }
   | { readonly kind: 'failed'; readonly status: FailedStatus };
+
+/** How handlers come by the trace id of their call; see `GrpcServerOptions`. */
+export type Tracing = 'ambient' | 'explicit';
+
+/** What a timer takes at most, about 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Everything that is the same for every call: admission, trace id, deadline, the status of what was thrown, metrics. */
 export class CallGate {
@@ -37,17 +44,22 @@ export class CallGate {
     private readonly observer: RpcObserver,
     /** Told of broken invariants: whoever runs the process stops it. */
     private readonly fault: (error: InvariantViolation) => void,
+    private readonly tracing: Tracing,
   ) {}
 
   /** Runs one call; never rejects. */
-  async run<T>(call: ServerCall, policy: CallPolicy, work: (context: CallContext) => Promise<T>): Promise<Outcome<T>> {
+  async run<T>(
+    call: IncomingCall,
+    policy: CallPolicy,
+    work: (context: CallContext) => Promise<T>,
+  ): Promise<Outcome<T>> {
     const startedMs = performance.now();
-    const traceId = traceIdFrom(text(call.metadata, TRACE_ID_KEY));
+    const traceId = traceIdFrom(call.metadata(TRACE_ID_KEY));
     const context = new CallContext(call, policy.method, traceId, policy.deadlineMsMax);
-    const outcome = await withTraceId(traceId, () => this.admitted(context, policy, work));
-    const { code, metadata } =
-      outcome.kind === 'failed' ? outcome.status : { code: status.OK, metadata: outcome.trailers };
-    metadata.set(TRACE_ID_KEY, traceId);
+    const outcome = await (this.tracing === 'ambient'
+      ? withTraceId(traceId, () => this.admitted(context, policy, work))
+      : this.admitted(context, policy, work));
+    const code = outcome.kind === 'failed' ? outcome.status.code : status.OK;
     const seconds = (performance.now() - startedMs) / 1_000;
     this.observer.callEnded(policy.method, call.cancelled ? 'CANCELLED' : (status[code] ?? String(code)), seconds);
     return outcome;
@@ -77,9 +89,9 @@ export class CallGate {
     } catch (error) {
       return this.failed(error, context);
     }
-    const running = policy.stream ? this.runStream(context, work) : this.runUnary(context, policy, work);
+    const running = policy.stream ? this.runStream(context, work) : this.runUnary(context, work);
     try {
-      return { kind: 'done', value: await running, trailers: new Metadata() };
+      return { kind: 'done', value: await running, trailers: { [TRACE_ID_KEY]: context.traceId } };
     } catch (error) {
       return this.failed(error, context);
     }
@@ -97,17 +109,10 @@ export class CallGate {
   }
 
   /** The call stays counted until its work is over, even when its deadline was answered before: the bound is on work. */
-  private runUnary<T>(
-    context: CallContext,
-    { deadlineMsMax }: CallPolicy,
-    work: (context: CallContext) => Promise<T>,
-  ): Promise<T> {
+  private runUnary<T>(context: CallContext, work: (context: CallContext) => Promise<T>): Promise<T> {
     this.inflight++;
     return new Promise<T>((resolve, reject) => {
-      const timer =
-        deadlineMsMax === Infinity
-          ? undefined
-          : setTimeout(() => reject(late(context, deadlineMsMax)), deadlineMsMax).unref();
+      const timer = atDeadline(context, reject);
       const over = (): void => {
         clearTimeout(timer);
         this.inflight--;
@@ -129,44 +134,45 @@ export class CallGate {
   private async runStream<T>(context: CallContext, work: (context: CallContext) => Promise<T>): Promise<T> {
     this.streams.add(context);
     this.observer.streamOpened(context.method);
+    const timer = atDeadline(context, () => undefined);
     const aborted = new Promise<never>((_, reject) => {
       context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
     });
     try {
       return await Promise.race([work(context), aborted]);
     } finally {
+      clearTimeout(timer);
       this.streams.delete(context);
       this.observer.streamClosed(context.method);
     }
   }
 
   private failed<T>(error: unknown, context: CallContext): Outcome<T> {
-    const failure = failedStatus(error, context.traceId);
-    const { method, aborted } = context;
+    const { method, aborted, traceId } = context;
+    const failure = failedStatus(error, traceId);
     if (error instanceof InvariantViolation) this.fault(error);
     if (failure.bug && !aborted) {
       const stack = error instanceof Error ? error.stack : String(error);
-      this.log.error('a call failed for a reason that nobody foresaw', { method, stack });
+      this.log.error('a call failed for a reason that nobody foresaw', { method, traceId, stack });
     } else {
-      this.log.debug('a call failed', { method, code: status[failure.code], details: failure.details });
+      this.log.debug('a call failed', { method, traceId, code: status[failure.code], details: failure.details });
     }
-    return { kind: 'failed', status: failure };
+    return { kind: 'failed', status: { ...failure, metadata: { ...failure.metadata, [TRACE_ID_KEY]: traceId } } };
   }
 }
 
-/** Ends a call that outlived its bound. */
-function late(context: CallContext, deadlineMsMax: number): StatusError {
-  const details = `not done within ${deadlineMsMax} ms; whether it took effect is not known`;
-  const error = new StatusError(status.DEADLINE_EXCEEDED, details);
-  context.abort(error);
-  return error;
+/** Aborts a call that outlives its deadline, the client's or the server's own. */
+function atDeadline(context: CallContext, abandon: (error: StatusError) => void): NodeJS.Timeout | undefined {
+  const ms = context.remainingMs;
+  if (ms > TIMER_MS_MAX) return undefined;
+  return setTimeout(() => {
+    const details = `not done within ${ms} ms; whether it took effect is not known`;
+    const error = new StatusError(status.DEADLINE_EXCEEDED, details);
+    context.abort(error);
+    abandon(error);
+  }, ms).unref();
 }
 
 function stopping(): SynodError {
   return new SynodError('unavailable', 'the server is stopping; use another one');
-}
-
-function text(metadata: Metadata, key: string): string | undefined {
-  const value = metadata.get(key)[0];
-  return typeof value === 'string' ? value : undefined;
 }

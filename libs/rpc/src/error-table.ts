@@ -1,6 +1,6 @@
 import { InvariantViolation } from '@synod/invariant';
 import { SynodError, type ErrorKind } from '@synod/runtime';
-import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
+import { status, type Metadata, type StatusObject } from '@grpc/grpc-js';
 
 /** The one table from what went wrong to how gRPC says it. A kind without a status does not compile. */
 const STATUS_OF = {
@@ -43,22 +43,22 @@ export class StatusError extends Error {
 export interface FailedStatus {
   readonly code: status;
   readonly details: string;
-  readonly metadata: Metadata;
+  /** Goes into the trailers. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** The failure is a bug of the server, so its text stayed here. */
   readonly bug: boolean;
 }
 
 /** What a client is told of an error. Of bugs it learns the trace id only: no stack traces, no inner texts. */
 export function failedStatus(error: unknown, traceId: string): FailedStatus {
-  const metadata = new Metadata();
-  if (error instanceof StatusError) return { code: error.code, details: error.details, metadata, bug: false };
+  if (error instanceof StatusError) return { code: error.code, details: error.details, metadata: {}, bug: false };
   if (!(error instanceof SynodError)) {
     const fault = error instanceof InvariantViolation ? 'a broken invariant' : 'an internal error';
     const details = `${fault}; the server's log has it under trace id ${traceId}`;
-    return { code: status.INTERNAL, details, metadata, bug: true };
+    return { code: status.INTERNAL, details, metadata: {}, bug: true };
   }
-  metadata.set(KIND_KEY, error.kind);
-  if (error.details.hint !== undefined) metadata.set(HINT_KEY, error.details.hint);
+  const { hint } = error.details;
+  const metadata = { [KIND_KEY]: error.kind, ...(hint === undefined ? {} : { [HINT_KEY]: hint }) };
   return { code: STATUS_OF[error.kind], details: error.message, metadata, bug: false };
 }
 

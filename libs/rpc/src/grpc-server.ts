@@ -1,4 +1,5 @@
-import { Server, ServerCredentials, type ServerDuplexStream, type UntypedHandleCall } from '@grpc/grpc-js';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { status } from '@grpc/grpc-js';
 import {
   fileDescriptors,
   serviceDefinition,
@@ -7,10 +8,10 @@ import {
   type ServiceName,
 } from '@synod/contracts';
 import type { InvariantViolation } from '@synod/invariant';
-import { SynodError, type Log } from '@synod/runtime';
-import { formatAddress, parseAddress, type Address } from './address';
+import type { Log } from '@synod/runtime';
+import type { Address } from './address';
 import type { CallContext } from './call-context';
-import { CallGate, type CallPolicy } from './call-gate';
+import { CallGate, type CallPolicy, type Tracing } from './call-gate';
 import type {
   AnyBidiHandler,
   AnyClientStreamHandler,
@@ -19,12 +20,12 @@ import type {
   ServiceHandlers,
 } from './handlers';
 import { Health } from './health';
+import { Http2Listener } from './http2-listener';
+import { IncomingCall, timeoutMs } from './incoming-call';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
-import { quietGrpc } from './quiet-grpc';
 import { noObserver, type RpcObserver } from './observer';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
-import { finish, ServedMethod } from './served-method';
-import { RenewedServerCredentials } from './tls-credentials';
+import { finish, ServedMethod, type ServeCall } from './served-method';
 import type { TlsMaterial } from './tls-files';
 
 export interface GrpcServerOptions {
@@ -33,6 +34,12 @@ export interface GrpcServerOptions {
   readonly fault: (error: InvariantViolation) => void;
   readonly observer?: RpcObserver;
   readonly limits?: Partial<RpcLimits>;
+  /**
+   * Whether handlers find the trace id of their call ambient, in `currentTraceId()`, and so in every log line and outgoing call of theirs,
+   * or in their context alone. As soon as one server of a process has it ambient, every promise of that process costs more: Node 20
+   * keeps track of each in JavaScript. Ambient by default.
+   */
+  readonly tracing?: Tracing;
 }
 
 export interface ServiceOptions {
@@ -55,21 +62,17 @@ type AnyHandler = AnyUnaryHandler & AnyClientStreamHandler & AnyServerStreamHand
 export class GrpcServer {
   /** Every service that is added is serving until something says otherwise. */
   readonly health = new Health();
-  private readonly server: Server;
+  private readonly listener: Http2Listener;
   private readonly gate: CallGate;
   private readonly limits: RpcLimits;
   private readonly services = new Set<string>();
-  private readonly paths = new Set<string>();
+  private readonly methods = new Map<string, ServeCall>();
 
   constructor(options: GrpcServerOptions) {
-    quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...options.limits };
-    this.gate = new CallGate(this.limits, options.log, options.observer ?? noObserver, options.fault);
-    this.server = new Server({
-      'grpc.max_receive_message_length': this.limits.messageBytesMax,
-      'grpc.keepalive_time_ms': this.limits.keepaliveTimeMs,
-      'grpc.keepalive_timeout_ms': this.limits.keepaliveTimeoutMs,
-    });
+    const { log, observer = noObserver, fault, tracing = 'ambient' } = options;
+    this.gate = new CallGate(this.limits, log, observer, fault, tracing);
+    this.listener = new Http2Listener(this.limits, (stream, headers) => this.accept(stream, headers));
     this.addService('grpc.health.v1.Health', this.health.handlers());
     const reflection = new Reflection(fileDescriptors(), () => [...this.services]);
     for (const name of REFLECTION_SERVICES) {
@@ -101,16 +104,12 @@ export class GrpcServer {
    * Serves one bidirectional method as a stream of bytes, whoever else serves the rest of its service. The call ends with `serve`.
    * @param path `/package.Service/Method`
    */
-  addStream(
-    path: string,
-    serve: (call: ServerDuplexStream<Buffer, Buffer>, context: CallContext) => Promise<void>,
-  ): void {
+  addStream(path: string, serve: (call: IncomingCall, context: CallContext) => Promise<void>): void {
     this.announce(path.slice(1, path.lastIndexOf('/')));
     const policy: CallPolicy = { method: path, stream: true, exempt: false, deadlineMsMax: Infinity };
-    const handler = (call: ServerDuplexStream<Buffer, Buffer>): void => {
+    this.register(path, (call) => {
       void this.gate.run(call, policy, (context) => serve(call, context)).then((outcome) => finish(outcome, call));
-    };
-    this.register(path, 'bidi', handler);
+    });
   }
 
   /**
@@ -120,16 +119,8 @@ export class GrpcServer {
    * @returns the address with the port in use
    * @throws {SynodError} `unavailable`, naming the address, if it cannot be had
    */
-  async listen(address: string, tls?: TlsMaterial): Promise<Address> {
-    const { host } = parseAddress(address);
-    const credentials = tls === undefined ? ServerCredentials.createInsecure() : new RenewedServerCredentials(tls);
-    const port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, credentials, (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(listenError(address, error));
-      });
-    });
-    return { host, port };
+  listen(address: string, tls?: TlsMaterial): Promise<Address> {
+    return this.listener.listen(address, tls);
   }
 
   /**
@@ -140,9 +131,8 @@ export class GrpcServer {
     this.health.end();
     await within(drainMs, this.gate.drain());
     this.gate.endStreams();
-    const closed = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
-    await within(FAREWELL_MS, closed);
-    this.server.forceShutdown();
+    await within(FAREWELL_MS, this.listener.close());
+    this.listener.destroy();
   }
 
   private addMethod(definition: AnyDefinition[string], handler: AnyHandler, { deadlineMsMax }: ServiceOptions): void {
@@ -154,17 +144,36 @@ export class GrpcServer {
       deadlineMsMax: deadlineMsMax ?? DEADLINE_MS_MAX,
     };
     const served = new ServedMethod(this.gate, policy, definition, this.limits);
-    if (requestStream && responseStream) this.register(path, 'bidi', served.bidi(handler));
-    else if (requestStream) this.register(path, 'clientStream', served.clientStream(handler));
-    else if (responseStream) this.register(path, 'serverStream', served.serverStream(handler));
-    else this.register(path, 'unary', served.unary(handler));
+    if (requestStream && responseStream) this.register(path, served.bidi(handler));
+    else if (requestStream) this.register(path, served.clientStream(handler));
+    else if (responseStream) this.register(path, served.serverStream(handler));
+    else this.register(path, served.unary(handler));
   }
 
-  private register(path: string, type: string, handler: UntypedHandleCall): void {
-    const untouched = (bytes: Buffer): Buffer => bytes;
-    if (this.paths.has(path)) throw new Error(`${path} is served twice`);
-    this.paths.add(path);
-    this.server.register<Buffer, Buffer>(path, handler, untouched, untouched, type);
+  private register(path: string, serve: ServeCall): void {
+    if (this.methods.has(path)) throw new Error(`${path} is served twice`);
+    this.methods.set(path, serve);
+  }
+
+  /** A request came in on a connection. */
+  private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // What becomes of a stream is heard by its end; without a listener an error of it would end the process.
+    stream.on('error', ignored);
+    if (headers['content-type']?.startsWith('application/grpc') !== true) {
+      stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
+      return;
+    }
+    const path = headers[':path'] ?? '';
+    const timeout = timeoutMs(headers['grpc-timeout']);
+    const call = new IncomingCall(stream, headers, this.limits.messageBytesMax, Date.now() + (timeout ?? Infinity));
+    const serve = this.methods.get(path);
+    if (timeout === undefined) {
+      call.finish({ code: status.INTERNAL, details: 'grpc-timeout is malformed', metadata: {} });
+    } else if (serve === undefined) {
+      const details = `The server does not implement the method ${path}`;
+      call.finish({ code: status.UNIMPLEMENTED, details, metadata: {} });
+    } else serve(call);
   }
 
   private announce(service: string): void {
@@ -174,17 +183,7 @@ export class GrpcServer {
   }
 }
 
-function listenError(address: string, cause: Error): SynodError {
-  const { host, port } = parseAddress(address);
-  const reason = /EADDRINUSE/.test(cause.message)
-    ? `port ${port} is in use; stop what uses it or listen on another`
-    : /EADDRNOTAVAIL|ENOTFOUND|Name resolution failed/.test(cause.message)
-      ? `${host} is not an address of this machine`
-      : /EACCES/.test(cause.message)
-        ? `this user may not use port ${port}`
-        : cause.message;
-  return new SynodError('unavailable', `cannot listen on ${formatAddress({ host, port })}: ${reason}`, { cause });
-}
+function ignored(): void {}
 
 /** Waits for a promise, but not longer than that. */
 async function within(ms: number, promise: Promise<void>): Promise<void> {

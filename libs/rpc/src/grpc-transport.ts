@@ -1,4 +1,4 @@
-import { Metadata, status, type ServerDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import { status, type ServiceError } from '@grpc/grpc-js';
 import {
   SynodError,
   type Connection,
@@ -11,6 +11,7 @@ import { BatchConnection, type BatchStream } from './batch-connection';
 import type { CallContext } from './call-context';
 import type { GrpcChannels } from './channels';
 import type { GrpcServer } from './grpc-server';
+import type { IncomingCall } from './incoming-call';
 import { noObserver, type RpcObserver } from './observer';
 
 export interface GrpcTransportOptions {
@@ -92,7 +93,7 @@ function serve<Up, Down>(
   observer: RpcObserver,
   protocol: Protocol<Up, Down>,
   accept: (connection: Connection<Down>) => ConnectionHandler<Up>,
-  call: ServerDuplexStream<Buffer, Buffer>,
+  call: IncomingCall,
   context: CallContext,
 ): Promise<void> {
   const { name } = protocol;
@@ -109,7 +110,7 @@ function serve<Up, Down>(
     };
     const connection = new BatchConnection(stream, protocol.down, protocol.up, channels.limits, fault);
     // Sent at once: the dialler takes it as the answer to its dial.
-    call.sendMetadata(new Metadata());
+    call.respond();
     try {
       connection.attach(accept(connection));
     } catch (error) {
@@ -117,10 +118,12 @@ function serve<Up, Down>(
       reject(error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    call.on('data', (bytes: Buffer) => connection.arrived(bytes));
-    call.on('end', () => {
-      connection.ended(CLOSED_BY_OTHER);
-      resolve();
+    call.receive({
+      message: (bytes) => connection.arrived(bytes),
+      ended: () => {
+        connection.ended(CLOSED_BY_OTHER);
+        resolve();
+      },
     });
     context.signal.addEventListener('abort', () => connection.ended((context.signal.reason as Error).message), {
       once: true,

@@ -1,10 +1,4 @@
-import type {
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServerWritableStream,
-  sendUnaryData,
-} from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import type { MessageShape, MethodDefinition } from '@synod/contracts';
 import { SynodError } from '@synod/runtime';
 import type { CallContext } from './call-context';
@@ -16,15 +10,16 @@ import type {
   AnyUnaryHandler,
   ResponseWriter,
 } from './handlers';
+import type { IncomingCall } from './incoming-call';
 import type { RpcLimits } from './limits';
 import { OutgoingQueue } from './outgoing-queue';
 
 type Definition = MethodDefinition<MessageShape, MessageShape>;
 
-/**
- * The four shapes of a method as grpc-js runs them. grpc-js moves bytes only: decoding here makes bad bytes an INVALID_ARGUMENT that
- * names the method, where grpc-js would say INTERNAL.
- */
+/** Serves the calls of one method. */
+export type ServeCall = (call: IncomingCall) => void;
+
+/** The four shapes of a method. Bytes that are no request are an INVALID_ARGUMENT that names the method. */
 export class ServedMethod {
   constructor(
     private readonly gate: CallGate,
@@ -33,46 +28,48 @@ export class ServedMethod {
     private readonly limits: RpcLimits,
   ) {}
 
-  unary(handler: AnyUnaryHandler) {
-    return (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
-      void this.gate
-        .run(call, this.policy, async (context) => {
-          return this.definition.responseSerialize(await handler(this.decode(call.request), context));
-        })
-        .then((outcome) => answer(outcome, callback));
+  unary(handler: AnyUnaryHandler): ServeCall {
+    return (call) => {
+      call.receiveOne((request) => {
+        void this.gate
+          .run(call, this.policy, async (context) => {
+            return this.definition.responseSerialize(await handler(this.decode(request), context));
+          })
+          .then((outcome) => answer(outcome, call));
+      });
     };
   }
 
-  clientStream(handler: AnyClientStreamHandler) {
-    return (call: ServerReadableStream<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
+  clientStream(handler: AnyClientStreamHandler): ServeCall {
+    return (call) => {
       void this.gate
         .run(call, this.policy, async (context) => {
-          return this.definition.responseSerialize(await handler(this.requests(call, context), context));
+          return this.definition.responseSerialize(await handler(this.requests(call), context));
         })
-        .then((outcome) => answer(outcome, callback));
+        .then((outcome) => answer(outcome, call));
     };
   }
 
-  serverStream(handler: AnyServerStreamHandler) {
-    return (call: ServerWritableStream<Buffer, Buffer>): void => {
-      void this.gate
-        .run(call, this.policy, async (context) => {
-          const responses = this.responses(call, context);
-          for await (const response of handler(this.decode(call.request), context)) {
-            while (!context.aborted && !responses.send(response)) await responses.drained();
-            if (context.aborted) return;
-          }
-        })
-        .then((outcome) => finish(outcome, call));
+  serverStream(handler: AnyServerStreamHandler): ServeCall {
+    return (call) => {
+      call.receiveOne((request) => {
+        void this.gate
+          .run(call, this.policy, async (context) => {
+            const responses = this.responses(call, context);
+            for await (const response of handler(this.decode(request), context)) {
+              while (!context.aborted && !responses.send(response)) await responses.drained();
+              if (context.aborted) return;
+            }
+          })
+          .then((outcome) => finish(outcome, call));
+      });
     };
   }
 
-  bidi(handler: AnyBidiHandler) {
-    return (call: ServerDuplexStream<Buffer, Buffer>): void => {
+  bidi(handler: AnyBidiHandler): ServeCall {
+    return (call) => {
       void this.gate
-        .run(call, this.policy, async (context) => {
-          await handler(this.requests(call, context), this.responses(call, context), context);
-        })
+        .run(call, this.policy, (context) => handler(this.requests(call), this.responses(call, context), context))
         .then((outcome) => finish(outcome, call));
     };
   }
@@ -86,22 +83,11 @@ export class ServedMethod {
     }
   }
 
-  private async *requests(
-    call: ServerReadableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
-    context: CallContext,
-  ): AsyncGenerator<unknown> {
-    try {
-      // A handler that stops reading has not stopped answering: leaving the loop must not destroy the call.
-      for await (const bytes of call.iterator({ destroyOnReturn: false })) yield this.decode(bytes as Buffer);
-    } catch (error) {
-      if (!context.aborted) throw error;
-    }
+  private async *requests(call: IncomingCall): AsyncGenerator<unknown> {
+    for await (const bytes of call.messages()) yield this.decode(bytes);
   }
 
-  private responses(
-    call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
-    context: CallContext,
-  ): ResponseWriter<unknown> {
+  private responses(call: IncomingCall, context: CallContext): ResponseWriter<unknown> {
     const queue = new OutgoingQueue(call, this.limits);
     context.signal.addEventListener('abort', () => queue.close(), { once: true });
     return {
@@ -115,17 +101,14 @@ export class ServedMethod {
   }
 }
 
-function answer(outcome: Outcome<Buffer>, callback: sendUnaryData<Buffer>): void {
-  if (outcome.kind === 'done') callback(null, outcome.value, outcome.trailers);
-  else callback(outcome.status);
+function answer(outcome: Outcome<Uint8Array>, call: IncomingCall): void {
+  if (outcome.kind === 'done') call.answer(outcome.value, outcome.trailers);
+  else call.finish(outcome.status);
 }
 
 /** Ends a stream with its status, after what was written before. */
-export function finish(
-  outcome: Outcome<void>,
-  call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
-): void {
-  if (call.cancelled) return;
-  if (outcome.kind === 'done') call.end(outcome.trailers);
-  else call.emit('error', outcome.status);
+export function finish(outcome: Outcome<void>, call: IncomingCall): void {
+  if (outcome.kind === 'failed') return call.finish(outcome.status);
+  call.respond();
+  call.finish({ code: status.OK, details: '', metadata: outcome.trailers });
 }

@@ -1,25 +1,12 @@
 import type { Socket } from 'node:net';
 import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
-import { CallCredentials, ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
+import { CallCredentials, ChannelCredentials } from '@grpc/grpc-js';
 import { parseAddress } from './address';
 import type { TlsMaterial } from './tls-files';
 
 type ConnectorParameters = Parameters<ChannelCredentials['_createSecureConnector']>;
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
-
-/** Credentials of a server whose certificates may be renewed while it listens. */
-export class RenewedServerCredentials extends ServerCredentials {
-  constructor(private readonly material: TlsMaterial) {
-    const { checksOthers, options } = material;
-    super({ requestCert: checksOthers, rejectUnauthorized: checksOthers }, options);
-    material.onChange((changed) => this.updateSecureContextOptions(changed));
-  }
-
-  override _equals(other: ServerCredentials): boolean {
-    return other instanceof RenewedServerCredentials && other.material === this.material;
-  }
-}
 
 /**
  * Credentials of channels whose certificates may be renewed while they are open. grpc-js's own keep those of the moment when a channel

@@ -16,8 +16,10 @@ async function main(): Promise<void> {
     closed: () => undefined,
   }));
   grpc.addStream(SINGLE_MESSAGES, (call) => {
-    call.on('data', (message: Buffer) => void call.write(message));
-    return new Promise((resolve) => call.on('end', resolve));
+    const left = (): void => undefined;
+    return new Promise((resolve) => {
+      call.receive({ message: (message) => call.write(message, left), ended: resolve });
+    });
   });
   const { port: grpcPort } = await grpc.listen('127.0.0.1:0');
 

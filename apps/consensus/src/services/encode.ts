@@ -1,4 +1,4 @@
-import type { etcdserverpb, mvccpb } from '@synod/contracts';
+import { wireInt64, type etcdserverpb, type mvccpb } from '@synod/contracts';
 import type { KeyValue, Revision } from '../state/requests';
 import type { DeleteRangeResult, OperationResult, PutResult, RangeResult, TxnResult } from '../state/results';
 import type { WatchedEvent } from '../watch-hub';
@@ -13,10 +13,10 @@ export function encodeEntry(entry: KeyValue): mvccpb.KeyValue {
   return {
     key: entry.key,
     value: entry.value,
-    createRevision: entry.createRevision.toString(),
-    modRevision: entry.modRevision.toString(),
-    version: entry.version.toString(),
-    lease: entry.lease.toString(),
+    createRevision: wireInt64(entry.createRevision),
+    modRevision: wireInt64(entry.modRevision),
+    version: wireInt64(entry.version),
+    lease: wireInt64(entry.lease),
   };
 }
 
@@ -25,7 +25,7 @@ export function encodeRange(result: RangeResult, header: MakeHeader): etcdserver
     header: header(result.revision),
     kvs: result.entries.map(encodeEntry),
     more: result.more,
-    count: result.count.toString(),
+    count: wireInt64(result.count),
   };
 }
 

@@ -8,11 +8,17 @@ export function kvService(member: ServedMember): ServiceHandlers<'etcdserverpb.K
   const { header, host } = member;
   return {
     Range: (request, context) =>
-      member.answer(context, async () =>
-        encodeRange(await host.range(decodeRange(request), request.serializable, callerOf(context)), header),
+      member.answer(
+        context,
+        () => host.range(decodeRange(request), request.serializable, callerOf(context)),
+        (result) => encodeRange(result, header),
       ),
     Put: (request, context) =>
-      member.answer(context, async () => encodePut(await host.put(decodePut(request), callerOf(context)), header)),
+      member.answer(
+        context,
+        () => host.put(decodePut(request), callerOf(context)),
+        (result) => encodePut(result, header),
+      ),
     DeleteRange: (request, context) =>
       member.answer(context, async () =>
         encodeDeleteRange(await host.deleteRange(decodeDeleteRange(request), callerOf(context)), header),

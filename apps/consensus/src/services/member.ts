@@ -1,4 +1,4 @@
-import type { etcdserverpb } from '@synod/contracts';
+import { wireInt64, type etcdserverpb } from '@synod/contracts';
 import { StatusError, status, type CallContext } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import type { GroupMember } from '@synod/replication';
@@ -13,12 +13,15 @@ export class ServedMember {
   readonly clusterNumber: bigint;
   readonly number: bigint;
   private readonly replicaId: GroupMember['replicaId'];
+  /** Both, as every header shows them. */
+  private readonly signature: Pick<etcdserverpb.ResponseHeader, 'clusterId' | 'memberId'>;
 
   constructor(readonly node: ConsensusNode) {
     const { clusterId } = node.founding;
     this.clusterNumber = clusterNumber(clusterId);
     this.replicaId = node.host.group.status().replicaId;
     this.number = memberNumber(clusterId, this.replicaId);
+    this.signature = { clusterId: wireInt64(this.clusterNumber), memberId: wireInt64(this.number) };
   }
 
   get host(): CoordinationHost {
@@ -41,17 +44,20 @@ export class ServedMember {
 
   /** Of every response: who answers, and at which revision of the store; by default the present one here. */
   readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader => ({
-    clusterId: this.clusterNumber.toString(),
-    memberId: this.number.toString(),
-    revision: revision.toString(),
-    raftTerm: this.host.group.status().promised.round.toString(),
+    ...this.signature,
+    revision: wireInt64(revision),
+    raftTerm: this.host.group.status().promised.round,
   });
 
   /** Runs a call; what it refuses is answered with etcd's status and text. */
-  async answer<T>(context: CallContext, work: () => Promise<T> | T): Promise<T> {
+  answer<T>(context: CallContext, work: () => Promise<T> | T): Promise<T>;
+  /** The same, for calls that are many: one promise less than if `work` did both. */
+  answer<R, T>(context: CallContext, work: () => Promise<R> | R, encode: (result: R) => T): Promise<T>;
+  async answer<R>(context: CallContext, work: () => Promise<R> | R, encode?: (result: R) => unknown): Promise<unknown> {
     try {
       if (wantsLeader(context) && !this.host.hasLeader) throw new EtcdError('no-leader');
-      return await work();
+      const result = await work();
+      return encode === undefined ? result : encode(result);
     } catch (error) {
       throw asStatus(error);
     }

@@ -1,13 +1,30 @@
 import { SynodError } from '@synod/runtime';
 
+/** Room for a record in the making. */
+interface Scratch {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
+const SCRATCH_BYTES = 4_096;
+/** A larger one is not kept for the next record. */
+const SCRATCH_BYTES_MAX = 1 << 20;
+
+/** That of the last record finished, for the next: records are made one after the other, thousands a second. */
+let spare: Scratch | undefined;
+
 /** Builds a record field by field. Integers are big-endian; lengths and small counts are varints of seven bits a byte. */
 export class ByteWriter {
-  private bytes = Buffer.allocUnsafe(256);
+  private scratch = spare ?? scratchOf(SCRATCH_BYTES);
   private length = 0;
+
+  constructor() {
+    spare = undefined;
+  }
 
   byte(value: number): this {
     this.grow(1);
-    this.bytes[this.length++] = value;
+    this.scratch.bytes[this.length++] = value;
     return this;
   }
 
@@ -23,30 +40,45 @@ export class ByteWriter {
 
   int64(value: bigint): this {
     this.grow(8);
-    this.length = this.bytes.writeBigInt64BE(value, this.length);
+    this.scratch.view.setBigInt64(this.length, value);
+    this.length += 8;
     return this;
   }
 
   /** Bytes of any length, preceded by it. */
   blob(value: Uint8Array): this {
     this.varint(value.length).grow(value.length);
-    this.bytes.set(value, this.length);
+    this.scratch.bytes.set(value, this.length);
     this.length += value.length;
     return this;
   }
 
-  /** What was written so far, as a copy. */
+  /** What was written. Nothing may be written after it. */
   finish(): Buffer {
-    return Buffer.from(this.bytes.subarray(0, this.length));
+    const { bytes } = this.scratch;
+    const record = Buffer.allocUnsafe(this.length);
+    bytes.copy(record, 0, 0, this.length);
+    if (bytes.length <= SCRATCH_BYTES_MAX) spare = this.scratch;
+    this.scratch = NO_ROOM;
+    return record;
   }
 
   private grow(size: number): void {
-    if (this.length + size <= this.bytes.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(2 * this.bytes.length, this.length + size));
-    larger.set(this.bytes.subarray(0, this.length));
-    this.bytes = larger;
+    const { bytes } = this.scratch;
+    if (this.length + size <= bytes.length) return;
+    if (this.scratch === NO_ROOM) throw new Error('the record is finished');
+    const larger = scratchOf(Math.max(2 * bytes.length, this.length + size));
+    larger.bytes.set(bytes.subarray(0, this.length));
+    this.scratch = larger;
   }
 }
+
+function scratchOf(size: number): Scratch {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, size) };
+}
+
+const NO_ROOM = scratchOf(0);
 
 /** Reads what `ByteWriter` wrote, in the same order. Blobs are views into the given bytes. */
 export class ByteReader {
@@ -54,7 +86,7 @@ export class ByteReader {
   private offset = 0;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   byte(): number {
@@ -72,7 +104,12 @@ export class ByteReader {
   }
 
   int64(): bigint {
-    return this.bytes.readBigInt64BE(this.advance(8));
+    const { bytes } = this;
+    const start = this.advance(8);
+    const high = bytes.readInt32BE(start);
+    const low = BigInt(bytes.readUInt32BE(start + 4));
+    // Nearly always, and each step in big integers makes another one.
+    return high === 0 ? low : (BigInt(high) << 32n) | low;
   }
 
   blob(): Buffer {

@@ -66,10 +66,14 @@ const ATTACHED = Buffer.from('a');
  * the history in order. (etcd keeps an index of all revisions of a key in memory instead: mvcc/key_index.go.)
  */
 export class KeySpace {
-  private metaKey: Buffer;
+  private metaKey!: Buffer;
+  private latestPrefix!: Buffer;
+  private versionPrefix!: Buffer;
+  /** The counters as a transaction has last written them: its next command need not read them. */
+  private written: { readonly transaction: StoreTransaction; readonly meta: Meta } | undefined;
 
   constructor(private prefix: Buffer) {
-    this.metaKey = Buffer.concat([prefix, META]);
+    this.moveTo(prefix);
   }
 
   /** The same keys; does not move along. */
@@ -80,10 +84,14 @@ export class KeySpace {
   /** From now on everything lies below another prefix. */
   moveTo(prefix: Buffer): void {
     this.prefix = prefix;
-    this.metaKey = Buffer.concat([prefix, META]);
+    this.metaKey = this.at(META);
+    this.latestPrefix = this.at(LATEST);
+    this.versionPrefix = this.at(VERSION);
+    this.written = undefined;
   }
 
   meta(reader: StoreReader): Meta {
+    if (this.written?.transaction === reader) return this.written.meta;
     const bytes = reader.get(this.metaKey);
     if (bytes === undefined) return NEW_STORE;
     const fields = new ByteReader(bytes);
@@ -98,25 +106,26 @@ export class KeySpace {
     if (meta.alarms.length > 0) fields.varint(meta.alarms.length);
     for (const alarm of meta.alarms) writeAlarm(fields, alarm);
     transaction.put(this.metaKey, fields.finish());
+    this.written = { transaction, meta };
   }
 
   latest(reader: StoreReader, key: Buffer): Latest | undefined {
-    const bytes = reader.get(this.at(LATEST, key));
+    const bytes = reader.get(joined(this.latestPrefix, key));
     return bytes === undefined ? undefined : decodeLatest(bytes);
   }
 
   /** The newest version of every key of a span in key order, deletions included. */
   *latestIn(reader: StoreReader, span: Span): Generator<{ readonly key: Buffer; readonly latest: Latest }> {
     if (span.end !== undefined && Buffer.compare(span.start, span.end) >= 0) return;
-    const end = span.end === undefined ? this.after(LATEST) : this.at(LATEST, span.end);
-    const skip = this.prefix.length + LATEST.length;
-    for (const { key, value } of reader.range({ start: this.at(LATEST, span.start), end })) {
+    const end = span.end === undefined ? this.after(LATEST) : joined(this.latestPrefix, span.end);
+    const skip = this.latestPrefix.length;
+    for (const { key, value } of reader.range({ start: joined(this.latestPrefix, span.start), end })) {
       yield { key: key.subarray(skip), latest: decodeLatest(value) };
     }
   }
 
   removeLatest(transaction: StoreTransaction, key: Buffer): void {
-    transaction.remove(this.at(LATEST, key));
+    transaction.remove(joined(this.latestPrefix, key));
   }
 
   version(reader: StoreReader, place: VersionPlace): Version | undefined {
@@ -127,7 +136,7 @@ export class KeySpace {
   /** The history from `start` on, in the order it was made. */
   *versionsFrom(reader: StoreReader, start: VersionPlace): Generator<Version> {
     for (const { key, value } of reader.range({ start: this.versionKey(start), end: this.after(VERSION) })) {
-      const at = this.prefix.length + VERSION.length;
+      const at = this.versionPrefix.length;
       yield decodeVersion({ revision: key.readBigInt64BE(at), sub: key.readUInt32BE(at + 8) }, value);
     }
   }
@@ -135,7 +144,7 @@ export class KeySpace {
   /** Adds a version to the history and makes it the newest of its key. */
   addVersion(transaction: StoreTransaction, version: Version): void {
     transaction.put(this.versionKey(version.place), encodeVersion(version));
-    transaction.put(this.at(LATEST, version.key), encodeLatest(version));
+    transaction.put(joined(this.latestPrefix, version.key), encodeLatest(version));
   }
 
   removeVersion(transaction: StoreTransaction, place: VersionPlace): void {
@@ -190,10 +199,12 @@ export class KeySpace {
   }
 
   private versionKey(place: VersionPlace): Buffer {
-    const bytes = Buffer.allocUnsafe(12);
-    bytes.writeBigInt64BE(place.revision, 0);
-    bytes.writeUInt32BE(place.sub, 8);
-    return this.at(VERSION, bytes);
+    const { versionPrefix } = this;
+    const bytes = Buffer.allocUnsafe(versionPrefix.length + 12);
+    bytes.set(versionPrefix);
+    bytes.writeBigInt64BE(place.revision, versionPrefix.length);
+    bytes.writeUInt32BE(place.sub, versionPrefix.length + 8);
+    return bytes;
   }
 
   private at(...parts: Buffer[]): Buffer {
@@ -204,6 +215,13 @@ export class KeySpace {
   private after(kind: Buffer): Buffer {
     return this.at(Buffer.from([(kind[0] ?? 0) + 1]));
   }
+}
+
+function joined(prefix: Buffer, rest: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(prefix.length + rest.length);
+  bytes.set(prefix);
+  bytes.set(rest, prefix.length);
+  return bytes;
 }
 
 /** The key of a client that a record is about: undefined for counters, leases and whatever else there may be. */

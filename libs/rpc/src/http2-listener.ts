@@ -1,0 +1,134 @@
+import { lookup } from 'node:dns/promises';
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { formatAddress, parseAddress, type Address } from './address';
+import { SynodError } from '@synod/runtime';
+import type { RpcLimits } from './limits';
+import type { TlsMaterial } from './tls-files';
+
+type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+
+const OPTIONS = {
+  // Node's own bound of 10 MB counts what clients have yet to read, and ends the connection in the midst of it; ours are per stream.
+  maxSessionMemory: Number.MAX_SAFE_INTEGER,
+  maxSendHeaderBlockLength: Number.MAX_SAFE_INTEGER,
+};
+
+/** The sockets that a server listens on, and the connections that came in by them. */
+export class Http2Listener {
+  private readonly servers = new Set<Http2Server | Http2SecureServer>();
+  private readonly sessions = new Set<ServerHttp2Session>();
+  private readonly endings: (() => void)[] = [];
+
+  constructor(
+    private readonly limits: Pick<RpcLimits, 'keepaliveTimeMs' | 'keepaliveTimeoutMs'>,
+    private readonly onStream: StreamHandler,
+  ) {}
+
+  /**
+   * @param address `host:port`; a name is listened to at all of its addresses, port 0 picks a free one
+   * @param tls with an identity; without it whoever connects is served in the clear
+   * @throws {SynodError} `unavailable`, naming the address, if it cannot be had
+   */
+  async listen(address: string, tls: TlsMaterial | undefined): Promise<Address> {
+    const { host, port: wanted } = parseAddress(address);
+    let port: number | undefined;
+    let failure: unknown;
+    try {
+      for (const each of await lookup(host, { all: true })) {
+        try {
+          port = await this.bind(each.address, port ?? wanted, tls);
+        } catch (error) {
+          // `localhost` often has an IPv6 address by its name only.
+          if (!isAbsent(error)) throw error;
+          failure = error;
+        }
+      }
+      if (port === undefined) throw failure;
+      return { host, port };
+    } catch (error) {
+      throw listenError({ host, port: wanted }, error as NodeJS.ErrnoException);
+    }
+  }
+
+  /** Takes no more connections, and tells clients to go; resolves when the last one has. */
+  async close(): Promise<void> {
+    for (const end of this.endings.splice(0)) end();
+    for (const server of this.servers) server.close();
+    const left = [...this.sessions].map((session) => new Promise<void>((resolve) => session.close(resolve)));
+    await Promise.all(left);
+  }
+
+  /** Cuts the connections that are left. */
+  destroy(): void {
+    for (const session of this.sessions) session.destroy();
+  }
+
+  private async bind(host: string, port: number, tls: TlsMaterial | undefined): Promise<number> {
+    const server = tls === undefined ? createServer(OPTIONS) : this.secured(tls);
+    server.on('stream', this.onStream);
+    server.on('session', (session: ServerHttp2Session) => this.keepAlive(session));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    this.servers.add(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** Connections made after a change of certificates use the new ones. */
+  private secured(tls: TlsMaterial): Http2SecureServer {
+    const { checksOthers, options } = tls;
+    const checks = { requestCert: checksOthers, rejectUnauthorized: checksOthers };
+    const server = createSecureServer({ ...OPTIONS, ...options, ...checks });
+    this.endings.push(tls.onChange((changed) => server.setSecureContext(changed)));
+    return server;
+  }
+
+  /** Asks a connection for a sign of life again and again, and cuts it if there is none. */
+  private keepAlive(session: ServerHttp2Session): void {
+    const { keepaliveTimeMs, keepaliveTimeoutMs } = this.limits;
+    // In looks, not in time: what came while this process paused is read after its timers have run.
+    const patience = Math.ceil(keepaliveTimeoutMs / keepaliveTimeMs);
+    let unanswered = 0;
+    const look = setInterval(() => {
+      if (session.destroyed) return;
+      if (unanswered > patience) return session.destroy();
+      if (unanswered++ === 0) session.ping(() => (unanswered = 0));
+    }, keepaliveTimeMs).unref();
+    this.sessions.add(session);
+    session.once('close', () => {
+      clearInterval(look);
+      this.sessions.delete(session);
+    });
+  }
+}
+
+/** This machine does not have the address, or nothing of its family. */
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
+}
+
+function listenError({ host, port }: Address, cause: NodeJS.ErrnoException): SynodError {
+  const reason =
+    cause.code === 'EADDRINUSE'
+      ? `port ${port} is in use; stop what uses it or listen on another`
+      : isAbsent(cause) || cause.code === 'ENOTFOUND'
+        ? `${host} is not an address of this machine`
+        : cause.code === 'EACCES'
+          ? `this user may not use port ${port}`
+          : cause.message;
+  return new SynodError('unavailable', `cannot listen on ${formatAddress({ host, port })}: ${reason}`, { cause });
+}
