@@ -16,7 +16,7 @@ interface Options {
   readonly seeds: number;
   readonly first: number;
   readonly seed?: number;
-  readonly mutants?: boolean;
+  readonly mutants?: boolean | readonly string[];
   readonly recorded?: boolean;
   readonly counts?: boolean;
   readonly trace?: boolean;
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     .option('--first <seed>', 'the first of them', whole, 1)
     .option('--seed <seed>', 'run this seed alone and print the digest of its trace', whole)
     .option('--trace', 'with --seed: print every line of the trace')
-    .option('--mutants', 'plant each known bug in turn and see it caught')
+    .option('--mutants [name...]', 'plant each known bug in turn, or these, and see it caught')
     .option('--recorded', 'with --mutants: only on the seed recorded for each, which the unpatched build must pass')
     .option('--counts', 'end with one line, "N passed, N failed"')
     // Commander would end with 1, which means here that a seed failed.
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   process.stdout.on('error', endOfOutput);
   const options = program.opts<Options>();
   if (options.seed !== undefined) return one(options.seed, options);
-  const { passed, failed } = options.mutants === true ? await mutants(options) : await campaign(options);
+  const { passed, failed } = options.mutants !== undefined ? await mutants(options) : await campaign(options);
   if (options.counts === true) process.stdout.write(`${passed} passed, ${failed} failed\n`);
   process.exitCode = failed === 0 ? 0 : 1;
 }
@@ -87,7 +87,11 @@ async function campaign(options: Options): Promise<{ passed: number; failed: num
 async function mutants(options: Options): Promise<{ passed: number; failed: number }> {
   let passed = 0;
   let byHistory = 0;
-  const wanted = MUTANTS.filter(({ area }) => options.area === undefined || area === options.area);
+  const { area, mutants: names } = options;
+  const wanted = MUTANTS.filter(
+    (mutant) =>
+      (area === undefined || mutant.area === area) && (typeof names !== 'object' || names.includes(mutant.name)),
+  );
   for (const mutant of wanted) {
     const verdict = await hunt(mutant, SEED_PROGRAM, options.recorded === true);
     process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);

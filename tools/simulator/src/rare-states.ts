@@ -37,7 +37,7 @@ export const CONSENSUS_STATES: readonly string[] = [
   'member-remove',
   'leader-removal-asked',
   'removed-member-stopped',
-  'blank-disk-was-refused',
+  'blank-disk-came-back',
   'rot-was-named',
   'lease-checkpointed',
   'lease-expired',

@@ -115,7 +115,7 @@ export class ConsensusCluster {
         logLimits: this.shape.logLimits,
         maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
       });
-      this.checkHarm(machine);
+      this.checkHarm(machine, node);
       machine.joined = true;
       return node;
     } catch (error) {
@@ -124,11 +124,20 @@ export class ConsensusCluster {
     }
   }
 
-  /** Invariants `rot-is-detected`, `blank-disk-never-votes`: whoever was harmed does not get so far. */
-  private checkHarm({ harm, name }: Machine): void {
-    if (harm === undefined) return;
-    const invariant = harm === 'blank' ? 'blank-disk-never-votes' : 'rot-is-detected';
-    throw new Broken('invariant', invariant, `${name} takes part although its disk is ${harm}`);
+  /** Invariants: `rot-is-detected`, who was harmed so does not get so far; `blank-disk-never-votes`, who has forgotten all comes back as another replica. */
+  private checkHarm(machine: Machine, node: ConsensusNode): void {
+    const { harm, name, lostReplica } = machine;
+    if (harm === 'rotten') throw new Broken('invariant', 'rot-is-detected', `${name} takes part with a rotten log`);
+    if (harm !== 'blank') return;
+    if (node.host.group.status().replicaId === lostReplica) {
+      throw new Broken(
+        'invariant',
+        'blank-disk-never-votes',
+        `${name} speaks for replica ${lostReplica}, whose disk is gone`,
+      );
+    }
+    machine.harm = undefined;
+    this.world.probes.sometimes('blank-disk-came-back');
   }
 
   /** A process ends by itself, or does not get to start: it must have a reason, and name it. */

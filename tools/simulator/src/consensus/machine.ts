@@ -9,8 +9,10 @@ export class Machine {
   joins = false;
   /** The folder says that it has taken part. */
   joined = false;
-  /** What was done to its disk: it must notice, and refuse. */
+  /** What was done to its disk, and not noticed yet. */
   harm: 'blank' | 'rotten' | undefined;
+  /** The replica that went with a disk: nobody may speak for it any more. */
+  lostReplica: number | undefined;
   /** An operator has asked for its removal: it may end for that. */
   removalAsked = false;
   /** Its process ended by itself, for a reason that is right. */
@@ -62,13 +64,14 @@ export class Machine {
     this.folder = 0;
   }
 
-  /** Its disk is replaced by an empty one, behind the cluster's back: the process that starts draws a new name for the folder. */
-  goBlank(): void {
+  /** The disk of a replica is replaced by an empty one, behind the cluster's back: the process that starts draws a new name for the folder. */
+  goBlank(replicaId: number): void {
     const { joins } = this;
     this.node.kill('power');
     this.node.replaceDisk();
     this.install(joins);
     this.harm = 'blank';
+    this.lostReplica = replicaId;
   }
 }
 

@@ -76,7 +76,7 @@ export class Operator {
     const place = members.find(({ nodeId }) => nodeId === undefined);
     if (place !== undefined) return this.occupy(place);
     const lost = members.find((member) => this.machineOf(member).harm !== undefined);
-    if (lost !== undefined) return this.remove(lost);
+    if (lost !== undefined) return this.makeGood(lost);
     const voters = members.filter(({ learner }) => !learner);
     const learner = members.find((member) => member.learner);
     if (learner !== undefined) return this.change({ kind: 'promote', replicaId: learner.replicaId });
@@ -110,6 +110,14 @@ export class Operator {
     machine.node.start();
   }
 
+  /** A member without its disk comes back by itself, or is removed; one whose log is rotten does not. */
+  private makeGood(lost: GroupMember): Promise<void> | void {
+    const machine = this.machineOf(lost);
+    if (machine.harm === 'rotten' || this.draws.chance(1, 6)) return this.remove(lost);
+    machine.ended = false;
+    machine.node.start();
+  }
+
   private perturb(voters: readonly GroupMember[]): Promise<void> | void {
     const deed = this.draws.pick(this.habits.deeds);
     const victim = this.draws.pick(voters);
@@ -127,7 +135,7 @@ export class Operator {
       case 'blank-disk':
         if (!this.mayLose(voters)) return;
         this.world.probes.sometimes('disk-replaced');
-        this.machineOf(victim).goBlank();
+        this.machineOf(victim).goBlank(victim.replicaId);
         this.machineOf(victim).node.start();
         return;
       case 'bit-rot':
