@@ -235,7 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 218,
   },
   {
     name: 'watch-event-before-chosen',
@@ -245,7 +245,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return proposal?.members.isQuorum(proposal.votes) === true;',
     replace: 'return proposal !== undefined && proposal.votes !== NO_ANSWERS;',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'watch-passes-over-a-snapshot',
@@ -265,7 +265,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '? await this.extend(tenure, count)',
     replace: '? ((tenure.bound += this.windowSize() + BigInt(count)), await this.read(tenure))',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 308,
   },
   {
     name: 'deposed-values-take-effect',
@@ -276,7 +276,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return stamp !== undefined && compareBallots(stamp, term) < 0;',
     replace: 'return stamp !== undefined && compareBallots(stamp, term) < 0 && term.round < 0;',
     killedBy: ['deposed-values-change-nothing', ...HISTORIES],
-    seed: 1,
+    seed: 49,
   },
   {
     name: 'reduce-before-all-maps',
