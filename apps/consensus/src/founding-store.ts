@@ -8,6 +8,8 @@ export interface ClusterFounding {
   readonly members: readonly Member[];
   /** On a node that joined later: the members when it took its place. */
   readonly joined?: GroupConfiguration;
+  /** The one that this node was founded with, if any: a node that comes back with another one means another cluster. */
+  readonly token?: string;
 }
 
 const FORMAT = 1;
@@ -57,15 +59,21 @@ function parse(text: string): ClusterFounding {
   }
   if (typeof found !== 'object' || found === null || !('format' in found)) throw damaged('has no format number');
   if (found.format !== FORMAT) throw damaged(`has format ${String(found.format)}, this release reads ${FORMAT}`);
-  const { clusterId, members, joined } = found as {
+  const { clusterId, members, joined, token } = found as {
     clusterId?: unknown;
     members?: unknown;
     joined?: GroupConfiguration;
+    token?: unknown;
   };
   if (typeof clusterId !== 'string' || !Array.isArray(members) || !members.every(isMember)) {
     throw damaged('lacks the cluster id or its members');
   }
-  return { clusterId, members, ...(joined === undefined ? {} : { joined }) };
+  return {
+    clusterId,
+    members,
+    ...(joined === undefined ? {} : { joined }),
+    ...(typeof token === 'string' ? { token } : {}),
+  };
 }
 
 function isMember(value: unknown): value is Member {

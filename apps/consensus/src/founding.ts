@@ -148,7 +148,7 @@ export class FoundingRound {
   private hear(report: FounderReport): void {
     if (this.joins && this.founding === undefined) return this.hearPlace(report);
     if (this.stopped || !this.names().includes(report.nodeId)) return;
-    if (report.founding !== undefined) return this.meet(report.founding, report.nodeId);
+    if (report.founding !== undefined) return this.meet(report.founding, report);
     if (this.founding === undefined && report.token !== this.token) return this.refuseStranger(report.nodeId);
     this.heard.set(report.nodeId, report.incarnation);
     const member = this.founding?.members.find(({ nodeId }) => nodeId === report.nodeId);
@@ -168,7 +168,7 @@ export class FoundingRound {
   }
 
   /** Another founder holds a founding: it is adopted, or it is why this node must not start. */
-  private meet(founding: ClusterFounding, from: NodeId): void {
+  private meet(founding: ClusterFounding, { nodeId: from, token }: FounderReport): void {
     if (this.founding !== undefined) {
       if (this.founding.clusterId === founding.clusterId) return;
       this.options.ports.log.error('a node of another cluster answers under the address of a founder', {
@@ -179,8 +179,11 @@ export class FoundingRound {
       return;
     }
     const self = founding.members.find(({ nodeId }) => nodeId === this.options.nodeId);
-    if (self !== undefined && self.incarnation !== this.options.incarnation) return this.askToReturn(self.incarnation);
     try {
+      if (self !== undefined && self.incarnation !== this.options.incarnation) {
+        if (token !== this.token) throw this.anotherCluster(founding);
+        return this.askToReturn(self.incarnation);
+      }
       this.verify(founding);
     } catch (error) {
       this.stop();
@@ -201,6 +204,14 @@ export class FoundingRound {
     for (const connection of this.connections) connection.send(this.report());
   }
 
+  private anotherCluster({ clusterId }: ClusterFounding): SynodError {
+    return new SynodError(
+      'failed-precondition',
+      `cluster ${clusterId}, which runs at the addresses of --initial-cluster and knows ${this.options.nodeId}, has another ` +
+        '--initial-cluster-token: stop it before another one is founded there, or give its token to come back to it',
+    );
+  }
+
   private decideIfFirst(): void {
     const names = this.names();
     const first = names[0] === this.options.nodeId && !this.joins;
@@ -214,9 +225,10 @@ export class FoundingRound {
     this.settle({ clusterId: ports.random.bytes(CLUSTER_ID_BYTES).toString('hex'), members });
   }
 
-  private settle(founding: ClusterFounding): void {
+  private settle(decided: ClusterFounding): void {
     if (this.settling) return;
     this.settling = true;
+    const founding = this.token === '' ? decided : { ...decided, token: this.token };
     // On disk before anyone hears of it: the first founder must find its own decision again.
     this.options.store.write(founding).then(
       () => {
@@ -264,7 +276,7 @@ export class FoundingRound {
   }
 
   private get token(): string {
-    return this.options.token ?? '';
+    return this.founding?.token ?? this.options.token ?? '';
   }
 
   private names(): NodeId[] {

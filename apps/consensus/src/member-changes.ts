@@ -29,8 +29,8 @@ export interface MemberView {
 
 /** As in etcd. More would each cost the leader a copy of everything it sends. */
 const LEARNERS_MAX = 1;
-/** Instances that a learner may be behind when it is promoted: a moment's worth, so that the new quorum does not wait for it. */
-const PROMOTE_LAG_MAX = 256;
+/** Instances that a member may be behind on which a quorum is to rest: a moment's worth, so that nobody waits for it. */
+const LAG_MAX = 256;
 
 /**
  * The configuration that an operation makes of the present one.
@@ -57,8 +57,7 @@ export function nextConfiguration(view: MemberView, operation: MemberOperation):
     case 'promote': {
       const learner = memberOf(configuration, operation.replicaId);
       if (!learner.learner) throw new EtcdError('member-not-learner');
-      const behind = view.chosenThrough - (view.progressOf(learner.replicaId) ?? 0);
-      if (!isStarted(learner) || behind > PROMOTE_LAG_MAX) throw new EtcdError('learner-not-ready');
+      if (!isStarted(learner) || !isInSync(view, learner)) throw new EtcdError('learner-not-ready');
       refuseUnless(
         !view.strict || startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
         'not-enough-started',
@@ -146,8 +145,14 @@ function refuseLossOfQuorum(view: MemberView, leaving: GroupMember): void {
   const others = startedVoters(configuration).filter(({ replicaId }) => replicaId !== leaving.replicaId);
   const quorum = quorumOf(voters(configuration).length - 1);
   refuseUnless(others.length >= quorum, 'not-enough-started');
+  // The removal would wait for them, and all writes behind it.
+  refuseUnless(others.filter((member) => isInSync(view, member)).length >= quorum, 'unhealthy');
   if (!view.isConnected(leaving)) return;
   refuseUnless(others.filter(view.isConnected).length >= quorum, 'unhealthy');
+}
+
+function isInSync({ chosenThrough, progressOf }: MemberView, { replicaId }: GroupMember): boolean {
+  return chosenThrough - (progressOf(replicaId) ?? 0) <= LAG_MAX;
 }
 
 function refuseUnless(holds: boolean, error: EtcdErrorName): void {

@@ -321,13 +321,14 @@ export class ConsensusNode {
     const { group } = this;
     for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
       const { configuration } = group;
+      const { chosenThrough, replicaId: self } = group.status();
       const next = nextConfiguration(
         {
           configuration,
           addressOf: (member) => this.peerAddress(member),
           isConnected: ({ nodeId }) => nodeId === this.nodeId || (nodeId !== undefined && this.replicas.hears(nodeId)),
-          chosenThrough: group.status().chosenThrough,
-          progressOf: (replicaId) => group.progressOf(replicaId),
+          chosenThrough,
+          progressOf: (replicaId) => (replicaId === self ? chosenThrough : group.progressOf(replicaId)),
           strict: this.options.strictReconfigCheck ?? true,
         },
         operation,

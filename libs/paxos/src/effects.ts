@@ -54,7 +54,7 @@ export type Settled =
   | { readonly token: number; readonly outcome: 'read-ready'; readonly instance: Instance }
   /** Certainly had and will have no effect. */
   | { readonly token: number; readonly outcome: 'not-leader' | 'overloaded' }
-  /** The change does not follow from the configuration of its instance; it certainly has no effect. */
+  /** The change does not follow from the configuration of its instance, or would have kept everything waiting; it certainly has no effect. */
   | { readonly token: number; readonly outcome: 'conflict' }
   /** The member that was to lead has promised itself a higher ballot: this replica leads no more. */
   | { readonly token: number; readonly outcome: 'transferred' }

@@ -73,6 +73,8 @@ export class Leadership {
   /** The configuration that phase 1, or a change that was this leadership's own, entitles it to propose under. */
   private provenVersion: number;
   private readonly floor: Instance;
+  /** For how long a removal has waited at the head of all proposals. */
+  private removalTicks = 0;
   /** Where this leadership's own first value goes. */
   private readonly firstOwn: Instance;
 
@@ -170,6 +172,7 @@ export class Leadership {
       if (++proposal.ticks % this.parts.limits.retransmitTicks === 0) this.repeat(instance, proposal);
     }
     if (this.diskIsStuck()) return false;
+    this.giveUpRemoval();
     this.reads.tick();
     if (this.handover?.tick() === true) this.handover = undefined;
     if (urge === 'repeat') this.tell(this.laggards());
@@ -314,6 +317,23 @@ export class Leadership {
     const waits = next.filter(knows).length * 2 <= next.length;
     if (waits) outbox.reached('paxos.removal-waited');
     return waits;
+  }
+
+  /**
+   * Others wait behind a removal that waits: for a moment, not for a member that has much to catch up on. Nothing of it has left this
+   * replica, so it has no effect for certain.
+   */
+  private giveUpRemoval(): void {
+    const { requests, limits, outbox } = this.parts;
+    const first = this.recovered && this.proposals.size === 0 ? requests.firstProposal : undefined;
+    if (first === undefined || !this.mustTeach(first.value)) {
+      this.removalTicks = 0;
+      return;
+    }
+    if (++this.removalTicks < limits.electionTicks) return;
+    this.removalTicks = 0;
+    requests.takeProposal();
+    outbox.settle({ token: first.token, outcome: 'conflict' });
   }
 
   private begin({ token, value }: WaitingProposal): void {

@@ -436,6 +436,8 @@ export class ReplicaHost {
     const configuration = group.configurationChange();
     if (configuration === undefined) return;
     this.ledVersion++; // Members that came in between have not been told what is led here.
+    // A restart must not fall back to a configuration of which a member is gone for good: its promise would be waited for.
+    void this.flush().catch((error: unknown) => this.fail(error));
     this.options.ports.log.info('members of group changed', {
       group: group.founding.group,
       version: configuration.version,

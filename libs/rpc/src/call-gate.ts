@@ -139,7 +139,8 @@ export class CallGate {
       context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
     });
     try {
-      return await Promise.race([work(context), aborted]);
+      // Async, so that work which throws at once loses no race: nobody would be left to hear that the call was aborted.
+      return await Promise.race([(async () => work(context))(), aborted]);
     } finally {
       clearTimeout(timer);
       this.streams.delete(context);
