@@ -13,7 +13,7 @@ import { TRACE_ID_KEY, traceIdFrom, withTraceId } from './trace';
 export interface CallPolicy {
   /** `/package.Service/Method`. */
   readonly method: string;
-  /** A long-lived stream: bounded by `streamsMax`, and ended rather than waited for when the server stops. */
+  /** A long-lived stream: bounded by `streamsMax`, or by `probeStreamsMax` if exempt, and ended rather than waited for when the server stops. */
   readonly stream: boolean;
   /** Served under any load and until the very end: health and reflection. */
   readonly exempt: boolean;
@@ -35,6 +35,8 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 export class CallGate {
   private inflight = 0;
   private readonly streams = new Set<CallContext>();
+  /** The exempt ones, apart from the others, whose bound they shall not use up. */
+  private readonly probeStreams = new Set<CallContext>();
   private stopping = false;
   private whenIdle: (() => void) | undefined;
 
@@ -76,7 +78,7 @@ export class CallGate {
 
   /** Ends every stream with UNAVAILABLE. */
   endStreams(): void {
-    for (const context of this.streams) context.abort(stopping());
+    for (const context of [...this.streams, ...this.probeStreams]) context.abort(stopping());
   }
 
   private async admitted<T>(
@@ -89,7 +91,9 @@ export class CallGate {
     } catch (error) {
       return this.failed(error, context);
     }
-    const running = policy.stream ? this.runStream(context, work) : this.runUnary(context, work);
+    const running = policy.stream
+      ? this.runStream(context, this.streamsLike(policy), work)
+      : this.runUnary(context, work);
     try {
       return { kind: 'done', value: await running, trailers: { [TRACE_ID_KEY]: context.traceId } };
     } catch (error) {
@@ -97,15 +101,20 @@ export class CallGate {
     }
   }
 
-  private admit({ exempt, stream }: CallPolicy): void {
-    if (exempt) return;
-    if (this.stopping) throw stopping();
-    const [count, bound] = stream
-      ? [this.streams.size, this.limits.streamsMax]
-      : [this.inflight, this.limits.inflightMax];
+  private admit(policy: CallPolicy): void {
+    const { exempt, stream } = policy;
+    if (exempt && !stream) return;
+    if (this.stopping && !exempt) throw stopping();
+    const { inflightMax, streamsMax, probeStreamsMax } = this.limits;
+    const count = stream ? this.streamsLike(policy).size : this.inflight;
+    const bound = !stream ? inflightMax : exempt ? probeStreamsMax : streamsMax;
     if (count < bound) return;
-    const what = stream ? 'streams are open' : 'calls are being served';
+    const what = !stream ? 'calls are being served' : exempt ? 'streams of its kind are open' : 'streams are open';
     throw new SynodError('overloaded', `${bound} ${what}, which is this server's bound; back off`);
+  }
+
+  private streamsLike({ exempt }: CallPolicy): Set<CallContext> {
+    return exempt ? this.probeStreams : this.streams;
   }
 
   /** The call stays counted until its work is over, even when its deadline was answered before: the bound is on work. */
@@ -131,8 +140,14 @@ export class CallGate {
     });
   }
 
-  private async runStream<T>(context: CallContext, work: (context: CallContext) => Promise<T>): Promise<T> {
-    this.streams.add(context);
+  private async runStream<T>(
+    context: CallContext,
+    streams: Set<CallContext>,
+    work: (context: CallContext) => Promise<T>,
+  ): Promise<T> {
+    // A signal that has aborted tells nobody again.
+    if (context.aborted) throw context.signal.reason as Error;
+    streams.add(context);
     this.observer.streamOpened(context.method);
     const timer = atDeadline(context, () => undefined);
     const aborted = new Promise<never>((_, reject) => {
@@ -143,7 +158,7 @@ export class CallGate {
       return await Promise.race([(async () => work(context))(), aborted]);
     } finally {
       clearTimeout(timer);
-      this.streams.delete(context);
+      streams.delete(context);
       this.observer.streamClosed(context.method);
     }
   }

@@ -472,6 +472,36 @@ describe('GrpcServer: streams', () => {
   });
 });
 
+describe('GrpcServer: streams of health', () => {
+  const Health = serviceDefinition('grpc.health.v1.Health');
+  const limits = { streamsMax: 1, probeStreamsMax: 1 };
+  const serveWatch = (server: GrpcServer): void =>
+    server.addService('etcdserverpb.Watch', {
+      Watch: async (requests, responses) => {
+        for await (const request of requests) responses.send({ created: request !== undefined });
+      },
+    });
+
+  it('have a bound of their own, use up no other, and end when the server stops', async () => {
+    await withServer(limits, serveWatch, async ({ server, channels, address }) => {
+      const watch = () => channels.callServerStream(address, Health.Watch, {}, {})[Symbol.asyncIterator]();
+      const first = watch();
+      expect((await first.next()).value).toEqual({ status: 'SERVING' });
+      await expect(watch().next()).rejects.toMatchObject({
+        kind: 'overloaded',
+        message: expect.stringMatching(/1 streams of its kind are open/) as string,
+      });
+      const open = gate();
+      channels.openStream(address, Watch, { receive: () => open.open(), closed: () => undefined }).send({});
+      await open.opened;
+      const stopped = server.stop({ drainMs: 0 });
+      expect((await first.next()).value).toEqual({ status: 'NOT_SERVING' });
+      await expect(first.next()).rejects.toMatchObject({ message: expect.stringMatching(/stopping/) as string });
+      await stopped;
+    });
+  });
+});
+
 describe('GrpcServer: start and stop', () => {
   it.each(['127.0.0.1:0', 'localhost:0', '[::1]:0'])('listens on %s and is called there', async (wanted) => {
     if (wanted.startsWith('[') && !hasIpv6()) return;

@@ -16,8 +16,16 @@ import type { TlsMaterial } from './tls-files';
 
 type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
+/**
+ * Calls open on one connection, those included whose request has yet to come or whose answer is not taken yet: the bounds on work
+ * count neither. As many as a server has streams by default, so that one connection may still have them all.
+ */
+const CONCURRENT_STREAMS_MAX = 4_096;
+
 const OPTIONS = {
-  // Node's own bound of 10 MB counts what clients have yet to read, and ends the connection in the midst of it; ours are per stream.
+  settings: { maxConcurrentStreams: CONCURRENT_STREAMS_MAX },
+  // Node's own bound of 10 MB counts what clients have yet to read, and ends the connection in the midst of it. Instead a stream of
+  // responses has its queue and a connection its number of calls; unary answers that nobody takes are bounded by that number alone.
   maxSessionMemory: Number.MAX_SAFE_INTEGER,
   maxSendHeaderBlockLength: Number.MAX_SAFE_INTEGER,
 };
@@ -27,6 +35,7 @@ export class Http2Listener {
   private readonly servers = new Set<Http2Server | Http2SecureServer>();
   private readonly sessions = new Set<ServerHttp2Session>();
   private readonly endings: (() => void)[] = [];
+  private destroyed = false;
 
   constructor(
     private readonly limits: Pick<RpcLimits, 'keepaliveTimeMs' | 'keepaliveTimeoutMs'>,
@@ -67,15 +76,19 @@ export class Http2Listener {
     await Promise.all(left);
   }
 
-  /** Cuts the connections that are left. */
+  /** Cuts the connections that are left, and those in the midst of their TLS handshake once they are through. */
   destroy(): void {
+    this.destroyed = true;
     for (const session of this.sessions) session.destroy();
   }
 
   private async bind(host: string, port: number, tls: TlsMaterial | undefined): Promise<number> {
     const server = tls === undefined ? createServer(OPTIONS) : this.secured(tls);
     server.on('stream', this.onStream);
-    server.on('session', (session: ServerHttp2Session) => this.keepAlive(session));
+    server.on('session', (session: ServerHttp2Session) => {
+      if (this.destroyed) session.destroy();
+      else this.keepAlive(session);
+    });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host, port }, () => {

@@ -1,6 +1,19 @@
-import { connect, type ClientHttp2Session, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import { EventEmitter } from 'node:events';
+import {
+  connect,
+  type ClientHttp2Session,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+  type Settings,
+} from 'node:http2';
+import { silentLog } from '@synod/runtime';
+import { CallGate } from './call-gate';
 import { StatusError } from './error-table';
+import { IncomingCall } from './incoming-call';
+import { DEFAULT_RPC_LIMITS } from './limits';
 import { framed } from './message-reader';
+import { noObserver } from './observer';
 import { withServer } from './test-server';
 import { status } from '@grpc/grpc-js';
 import type { GrpcServer } from './grpc-server';
@@ -97,7 +110,7 @@ describe('a call, seen from its HTTP/2 stream', () => {
 
   it.each([
     ['no request message', {}, [], '12'],
-    ['half a request message', {}, [empty.subarray(0, 3)], '12'],
+    ['half a request message', {}, [empty.subarray(0, 3)], '13'],
     ['a malformed time-out', { 'grpc-timeout': 'soon' }, [empty], '13'],
     ['an unknown method', { ':path': '/no.such/Method' }, [empty], '12'],
     ['a compressed message', { 'grpc-encoding': 'gzip' }, [Buffer.from([1, 0, 0, 0, 0])], '12'],
@@ -116,8 +129,38 @@ describe('a call, seen from its HTTP/2 stream', () => {
       expect((await request(open, { 'content-type': 'text/plain' }, [empty])).headers[':status']).toBe(415);
     }));
 
+  it('is one of a bounded number on its connection', () =>
+    session(async (open) => {
+      const settings = await new Promise<Settings>((resolve) => open.once('remoteSettings', resolve));
+      expect(settings.maxConcurrentStreams).toBe(4_096);
+    }));
+
   it('takes a time-out that no timer can hold', () =>
     session(async (open) => {
       expect((await request(open, { 'grpc-timeout': '99999999H' }, [empty])).trailers['grpc-status']).toBe('0');
     }));
+});
+
+describe('a call that is over', () => {
+  function over(): IncomingCall {
+    const stream = new EventEmitter();
+    const call = new IncomingCall(stream as unknown as ServerHttp2Stream, {}, 1_000, Infinity);
+    stream.emit('close');
+    return call;
+  }
+
+  it('says so at once to whoever asks later', () => {
+    let told = 0;
+    over().onClosed(() => told++);
+    expect(told).toBe(1);
+  });
+
+  it('is not served as a stream: nothing would ever end it', async () => {
+    const fault = (): void => undefined;
+    const calls = new CallGate(DEFAULT_RPC_LIMITS, silentLog, noObserver, fault, 'explicit');
+    const policy = { method: '/a.B/C', stream: true, exempt: false, deadlineMsMax: Infinity };
+    const work = jest.fn(() => new Promise<void>(() => undefined));
+    expect(await calls.run(over(), policy, work)).toMatchObject({ kind: 'failed' });
+    expect(work).not.toHaveBeenCalled();
+  });
 });

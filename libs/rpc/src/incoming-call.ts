@@ -79,9 +79,10 @@ export class IncomingCall {
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** Calls back when the call is over, whatever came of it. */
+  /** Calls back when the call is over, whatever came of it; at once if it is. */
   onClosed(listener: () => void): void {
-    this.whenClosed.push(listener);
+    if (this.closed) listener();
+    else this.whenClosed.push(listener);
   }
 
   /** Hands over messages as they come. To be called once. */
@@ -95,11 +96,15 @@ export class IncomingCall {
         reader.push(chunk, take);
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
-        this.finish({ code: error.code, details: error.details, metadata: ENCODINGS });
-        this.close();
+        this.breakOff({ code: error.code, details: error.details, metadata: ENCODINGS });
       }
     });
-    this.stream.on('end', () => this.sink?.ended());
+    this.stream.on('end', () => {
+      if (this.sink === undefined) return;
+      if (!reader.partial) return this.sink.ended();
+      const details = 'the request stream ended in the midst of a message';
+      this.breakOff({ code: status.INTERNAL, details, metadata: {} });
+    });
   }
 
   /** The one message of a request that is no stream. It is not waited for what else the client may say. */
@@ -193,6 +198,12 @@ export class IncomingCall {
   private discard(): void {
     this.sink = undefined;
     this.stream.resume();
+  }
+
+  /** Finishes a call whose bytes make no sense, and tells whoever serves it. */
+  private breakOff(final: FinalStatus): void {
+    this.finish(final);
+    this.close();
   }
 
   private close(): void {

@@ -6,6 +6,8 @@ export interface RpcLimits {
   readonly inflightMax: number;
   /** Streams open at once: peers, watches, keep-alives. One more is answered RESOURCE_EXHAUSTED. */
   readonly streamsMax: number;
+  /** Streams of health and reflection, apart from those: watchers shall not take the place of peers. One more is refused likewise. */
+  readonly probeStreamsMax: number;
   /** Messages accepted on one stream and not yet handed to the network; one more is refused. */
   readonly queueMessagesMax: number;
   /** Their bytes: when reached, nothing more is accepted until some of it has left. */
@@ -27,6 +29,7 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
   messageBytesMax: 16 * 1024 * 1024,
   inflightMax: 1024,
   streamsMax: 4096,
+  probeStreamsMax: 512,
   queueMessagesMax: 16_384,
   queueBytesMax: 64 * 1024 * 1024,
   batchBytesMax: 1024 * 1024,

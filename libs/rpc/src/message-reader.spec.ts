@@ -19,6 +19,20 @@ describe('MessageReader', () => {
     expect(found).toEqual(messages);
   });
 
+  it.each([
+    [0, false],
+    [3, true],
+    [5, true],
+    [6, true],
+    [8, false],
+    [9, true],
+  ])('knows whether %i bytes end in the midst of a message', (bytes, partial) => {
+    const message = framed(Buffer.from('abc'));
+    const reader = new MessageReader(BYTES_MAX, 'identity');
+    push(reader, Buffer.concat([message, message]).subarray(0, bytes));
+    expect(reader.partial).toBe(partial);
+  });
+
   it('refuses a message by what its header announces, before the rest has come', () => {
     const reader = new MessageReader(BYTES_MAX, 'identity');
     expect(push(reader, framed(Buffer.alloc(BYTES_MAX)))).toHaveLength(1);

@@ -21,6 +21,11 @@ export class MessageReader {
     private readonly encoding: string,
   ) {}
 
+  /** A message has begun and is not whole. */
+  get partial(): boolean {
+    return this.chunks !== undefined;
+  }
+
   /**
    * @param take is given the messages that are complete now; where a chunk holds a whole one, a view of it
    * @throws {StatusError} if a message is too large, or compressed

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -96,6 +96,26 @@ describe('a server with an authority', () => {
     for (const each of [client, foreign]) {
       expect(await call(address, material(each, ca))).toEqual({ status: 'SERVING' });
     }
+  });
+
+  it('that has stopped cuts who was in the midst of a handshake', async () => {
+    // Not by asking for a sign of life that this client never gives.
+    const limits = { keepaliveTimeMs: 600_000 };
+    const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, limits });
+    const { port } = await grpc.listen('127.0.0.1:0', material(server, ca));
+    const plain = connectPlain(port, '127.0.0.1');
+    await new Promise((resolve) => plain.once('connect', resolve));
+    // Once a later connection is served, this one has been accepted too.
+    await call(`127.0.0.1:${port}`, material(client, ca));
+    await grpc.stop({ drainMs: 0 });
+    const files = { ca: authority.pem, cert: readFileSync(client.cert), key: readFileSync(client.key) };
+    const late = connectTls({ socket: plain, ...files, host: '127.0.0.1', ALPNProtocols: ['h2'] });
+    const seen: string[] = [];
+    late.on('secureConnect', () => seen.push('through'));
+    late.on('error', () => undefined);
+    late.resume();
+    await new Promise((resolve) => late.once('close', resolve));
+    expect(seen).toEqual(['through']);
   });
 
   it('is not troubled by what is no TLS', async () => {
