@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
-import type { Entry } from '@synod/runtime';
+import { crc32, type Entry } from '@synod/runtime';
 
 /**
  * How a snapshot of the coordination store lies in a file. Version 1; numbers are big-endian:

@@ -1,5 +1,4 @@
-import { crc32 } from 'node:zlib';
-import { prefixEnd, successor, type Entry, type StoreReader } from '@synod/runtime';
+import { crc32, prefixEnd, successor, type Entry, type StoreReader } from '@synod/runtime';
 import type { SnapshotChunk, SnapshotDescriptor } from './snapshot-messages';
 
 /** Keys and values of a chunk, about: a few milliseconds of the event loop at either end. One larger entry makes a larger chunk. */
@@ -35,8 +34,7 @@ export function chunkChecksum(after: Buffer, entries: readonly Entry[]): number 
   const add = (bytes: Buffer): void => {
     size.writeUInt32BE(bytes.length);
     checksum = crc32(size, checksum);
-    // Of no bytes at all Node's crc32 makes either what it was given or 0, by where in memory the nothing lies.
-    if (bytes.length > 0) checksum = crc32(bytes, checksum);
+    checksum = crc32(bytes, checksum);
   };
   add(after);
   for (const { key, value } of entries) {

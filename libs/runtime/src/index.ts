@@ -24,6 +24,7 @@ export { lockFolder, type FolderLock } from './folder-lock';
 
 // Rules that every adapter of a port shares.
 export { compareBytes, prefixEnd, successor } from './byte-order';
+export { crc32 } from './crc32';
 export { diskFolderParts, diskNameParts } from './disk-name';
 
 // The contracts of the ports as jest suites, for the specs of adapters; they touch jest's globals only when called.

@@ -1,5 +1,4 @@
-import { crc32 } from 'node:zlib';
-import { SynodError, type Disk, type DiskFile } from '@synod/runtime';
+import { crc32, SynodError, type Disk, type DiskFile } from '@synod/runtime';
 
 /**
  * A file of the log. Its first 64 bytes keep this layout in every format, so that any release can tell what it has before it:

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@synod/runtime';
 
 const GOLDEN = 0x9e3779b9;
 

@@ -1,6 +1,5 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
-import { SynodError } from '@synod/runtime';
+import { crc32, SynodError } from '@synod/runtime';
 import type { PairCursor } from './pairs';
 
 /**
