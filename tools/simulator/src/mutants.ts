@@ -97,7 +97,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied);',
     replace: 'void applied;',
     killedBy: HISTORIES,
-    seed: 2,
+    seed: 5,
   },
   {
     name: 'skip-read-validation',
@@ -158,7 +158,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const base = oldBound > wall ? oldBound : wall;',
     replace: 'const base = wall;',
     killedBy: ['prep-ts-after-locks', ...HISTORIES],
-    seed: 2,
+    seed: 6,
   },
   {
     name: 'snapshot-of-another-index',
@@ -215,7 +215,7 @@ export const MUTANTS: readonly Mutant[] = [
       'replicas-agree',
       ...HISTORIES,
     ],
-    seed: 2,
+    seed: 1,
   },
   {
     name: 'ballot-reused-after-restart',
