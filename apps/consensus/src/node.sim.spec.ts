@@ -42,6 +42,7 @@ class Cluster {
   readonly nodes: SimNode<TestNode>[];
   /** Members that are expected to end by themselves. */
   readonly removed = new Set<string>();
+  readonly tokens = new Map<string, string>();
   readonly incarnations = new Map<string, string>(NAMES.map((name) => [name, `${name}-disk`]));
   founders: readonly string[] = NAMES;
   /** Machines that take a place in the running cluster. */
@@ -68,6 +69,7 @@ class Cluster {
       incarnation,
       joined: false,
       joins: this.joining.has(name),
+      token: this.tokens.get(name) ?? 'ours',
       founders: [...this.founders, ...(this.joining.has(name) ? [name] : [])].map((nodeId) => ({
         nodeId,
         address: `${nodeId}:2380`,
@@ -174,6 +176,28 @@ describe('founding', () => {
     expect(cluster.nodes[0]?.host?.refused).toContain('the write-ahead log does not know of it');
     const replicas = cluster.node('n2').members.map(({ replicaId, learner }) => `${replicaId}${learner ? '?' : ''}`);
     expect(replicas).toEqual(['2', '3', '4?']);
+  });
+
+  it('takes back an empty folder as another replica, unless it means another cluster', async () => {
+    const cluster = new Cluster(9);
+    await cluster.founded();
+    const { clusterId } = cluster.node('n2').founding;
+    const machine = cluster.world.node('n1');
+    const startEmpty = async (token: string, incarnation: string): Promise<TestNode | undefined> => {
+      machine.kill('process');
+      machine.replaceDisk();
+      cluster.incarnations.set('n1', incarnation);
+      cluster.tokens.set('n1', token);
+      cluster.start(['n1']);
+      const host = (): TestNode | undefined => cluster.nodes[0]?.host;
+      await cluster.world.run(() => host()?.refused !== undefined || host()?.node !== undefined);
+      return host();
+    };
+    expect((await startEmpty('theirs', 'n1-theirs'))?.refused).toContain(
+      `cluster ${clusterId}, which runs at the addresses of --initial-cluster and knows n1, has another --initial-cluster-token`,
+    );
+    expect(cluster.node('n2').members.map(({ replicaId }) => replicaId)).toEqual([1, 2, 3]);
+    expect((await startEmpty('ours', 'n1-new'))?.node?.host.group.status().replicaId).toBe(4);
   });
 
   it('refuses another list of members than the one that was founded', async () => {
