@@ -41,6 +41,11 @@ async function leader(except: readonly TestMember[] = []): Promise<TestMember> {
   }
 }
 
+/** Until the channel to a member that was away, which waits between two attempts, has found it again. */
+async function reach(member: TestMember): Promise<void> {
+  while ((await call(member, MAINTENANCE.Status, {}).catch(() => undefined)) === undefined) await pause();
+}
+
 /** Puts until it is acknowledged; what came to nothing for certain, or perhaps, is put again. */
 async function put(member: TestMember, key: string, value: string): Promise<void> {
   const attempt = (): Promise<boolean> =>
@@ -96,6 +101,7 @@ it('etcd#14685, #20271: members killed while they defragment, compact and save s
     await Promise.all([writer, chores]);
     member.start();
     await member.logged('"message":"ready"');
+    await reach(member);
   }
   const answers = await Promise.all(
     cluster.members.map((member) => call(member, KV.Range, { key: bytes('w'), rangeEnd: bytes('x') })),
