@@ -71,6 +71,9 @@ function executorsOf(daemon: number): number[] {
     .map(Number);
 }
 
+/** In hundredths of a second; well above what an executor takes to start, which must not pass for work. */
+const BUSY_TICKS = 200;
+
 /** An executor of a daemon that computes: one that uses a third of a second of CPU time while it is looked at. */
 export async function busyExecutor(daemon: number): Promise<number> {
   const before = new Map<number, number>();
@@ -78,7 +81,7 @@ export async function busyExecutor(daemon: number): Promise<number> {
   await eventually(() => {
     for (const pid of executorsOf(daemon)) {
       if (!before.has(pid)) before.set(pid, cpuTicks(pid));
-      if (cpuTicks(pid) > (before.get(pid) ?? 0) + 33) busy = pid;
+      if (cpuTicks(pid) > (before.get(pid) ?? 0) + BUSY_TICKS) busy = pid;
     }
     return busy !== undefined;
   });
