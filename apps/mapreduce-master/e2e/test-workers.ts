@@ -74,7 +74,7 @@ function executorsOf(daemon: number): number[] {
 /** In hundredths of a second; well above what an executor takes to start, which must not pass for work. */
 const BUSY_TICKS = 200;
 
-/** An executor of a daemon that computes: one that uses a third of a second of CPU time while it is looked at. */
+/** An executor of a daemon that computes: one that uses so much CPU time while it is looked at. */
 export async function busyExecutor(daemon: number): Promise<number> {
   const before = new Map<number, number>();
   let busy: number | undefined;
