@@ -1,9 +1,10 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { serviceDefinition } from '@synod/contracts';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
 import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { callerOver } from './caller';
 import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -29,15 +30,7 @@ afterEach(async () => {
 });
 afterAll(() => channels.close());
 
-function call<Request extends MessageShape, Response extends MessageShape>(
-  member: TestMember | undefined,
-  method: MethodDefinition<Request, Response>,
-  request: Request['input'],
-  signal?: AbortSignal,
-): Promise<Response['output']> {
-  const options = signal === undefined ? {} : { signal };
-  return channels.callUnary(member?.address ?? '', method, request, { deadlineMs: 20_000, ...options });
-}
+const call = callerOver(channels);
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 

@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { openStore } from '@synod/storage-engine';
 import { restoreSnapshot } from '../src/snapshot-restore';
 import { snapshotStatus } from '../src/snapshot-status';
+import { callerOver } from './caller';
 import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -35,13 +36,7 @@ afterAll(async () => {
   channels.close();
 });
 
-function call<Request extends MessageShape, Response extends MessageShape>(
-  member: TestMember | undefined,
-  method: MethodDefinition<Request, Response>,
-  request: Request['input'],
-): Promise<Response['output']> {
-  return channels.callUnary(member?.address ?? '', method, request, { deadlineMs: 20_000 });
-}
+const call = callerOver(channels);
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 const detailsOf = (call: Promise<unknown>): Promise<unknown> =>

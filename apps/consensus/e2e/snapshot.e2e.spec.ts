@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
+import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -16,13 +17,7 @@ const channels = new GrpcChannels();
 const bytes = (text: string): Buffer => Buffer.from(text);
 const valueOf = (put: number): string => `${put}`.padEnd(4_000, '.');
 
-function call<Request extends MessageShape, Response extends MessageShape>(
-  member: TestMember,
-  method: MethodDefinition<Request, Response>,
-  request: Request['input'],
-): Promise<Response['output']> {
-  return channels.callUnary(member.address, method, request, { deadlineMs: 20_000 });
-}
+const call = callerOver(channels);
 
 function logBytes({ folder }: TestMember): number {
   const wal = path.join(folder, 'wal');

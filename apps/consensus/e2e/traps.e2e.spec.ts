@@ -1,5 +1,6 @@
-import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
+import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
+import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 // Bugs that etcd had, as far as it takes processes to see them; the README of this service names where the others are tested.
@@ -19,13 +20,7 @@ afterAll(async () => {
   channels.close();
 });
 
-function call<Request extends MessageShape, Response extends MessageShape>(
-  member: TestMember,
-  method: MethodDefinition<Request, Response>,
-  request: Request['input'],
-): Promise<Response['output']> {
-  return channels.callUnary(member.address, method, request, { deadlineMs: 20_000 });
-}
+const call = callerOver(channels);
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,10 +1,11 @@
 import { simulateJob } from '@synod/mapreduce';
 import { drawFaultPlan, Draws, Nemesis, World } from '@synod/simulation';
-import { Broken, faultOf } from './broken';
+import { Broken } from './broken';
 import { withGroupCuts } from './group-cuts';
 import { drawLogLimits } from './log-limits';
 import type { SeedFault, SeedResult } from './seed-result';
-import { SeedRun, type SeedOptions } from './seed-run';
+import { runSeed, SeedRun, type SeedOptions } from './seed-run';
+import { checkStates } from './state-check';
 import { SimulatedCluster, type ClusterShape } from './simulated-cluster';
 import { Bank } from './workload/bank';
 import { CoordinationRegisters } from './workload/coordination-registers';
@@ -29,17 +30,8 @@ export const DATAGRAM_PROTOCOLS = ['/synod.peer.v1.Peer/Exchange'];
  * Runs one seed of the whole cluster: founds it, lets clients work while faults strike, heals everything, waits until all is well,
  * reads once more, and asks the checkers. Never rejects.
  */
-export async function runClusterSeed(options: SeedOptions): Promise<SeedResult> {
-  const cpu = process.cpuUsage();
-  const area = new ClusterArea(options);
-  let fault: SeedFault | undefined;
-  try {
-    await area.go();
-  } catch (error) {
-    fault = faultOf(error);
-  }
-  const { user, system } = process.cpuUsage(cpu);
-  return area.result(fault, (user + system) / 1e6);
+export function runClusterSeed(options: SeedOptions): Promise<SeedResult> {
+  return runSeed(() => new ClusterArea(options));
 }
 
 class ClusterArea {
@@ -142,14 +134,7 @@ class ClusterArea {
 
   /** The consensus members compare their states all the while, whole stores and not only what was applied. */
   private checkStates(): void {
-    const alarms = this.cluster.consensus.flatMap((node) => node.host?.host.alarms ?? []);
-    const corrupt = alarms.find(({ type }) => type === 'corrupt');
-    if (corrupt === undefined) return;
-    throw new Broken(
-      'invariant',
-      'replicas-are-equal',
-      `the state of member ${corrupt.member} differs from the others'`,
-    );
+    checkStates(this.cluster.consensus.flatMap((node) => node.host?.host ?? []));
   }
 
   private checkReplicas(): void {

@@ -1,6 +1,6 @@
 import type { Random, Timers } from '@synod/runtime';
 import { verdictLines, type Nemesis, type World } from '@synod/simulation';
-import { Broken, textOf } from './broken';
+import { Broken, faultOf, textOf } from './broken';
 import type { SeedFault, SeedResult } from './seed-result';
 import type { Tally, Workload } from './workload/workload';
 
@@ -24,6 +24,27 @@ export interface SeedRunOptions<H> {
   readonly acknowledgedMin: number;
   /** Looked at before the world is blamed for being stuck: a cluster that found a fault of its own stops on purpose. */
   readonly excuse: () => void;
+}
+
+/** A seed at work. */
+interface Area {
+  /** Rejects with whatever breaks. */
+  go(): Promise<void>;
+  result(fault: SeedFault | undefined, cpuSeconds: number): SeedResult;
+}
+
+/** Runs a seed to its result. Never rejects. */
+export async function runSeed(begin: () => Area): Promise<SeedResult> {
+  const cpu = process.cpuUsage();
+  const area = begin();
+  let fault: SeedFault | undefined;
+  try {
+    await area.go();
+  } catch (error) {
+    fault = faultOf(error);
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  return area.result(fault, (user + system) / 1e6);
 }
 
 /** What the runs of all areas have in common: clients that work until they are told to stop, patience, and verdicts. */

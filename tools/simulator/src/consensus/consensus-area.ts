@@ -1,11 +1,11 @@
 import { DEFAULT_TIMES, type ReplicationTimes } from '@synod/replication';
 import { drawFaultPlan, Draws, Nemesis, World, type FaultPlan } from '@synod/simulation';
-import { Broken, faultOf } from '../broken';
+import { Broken } from '../broken';
 import { DATAGRAM_PROTOCOLS } from '../cluster-area';
 import { withGroupCuts } from '../group-cuts';
 import { drawLogLimits } from '../log-limits';
 import type { SeedFault, SeedResult } from '../seed-result';
-import { SeedRun, type SeedOptions } from '../seed-run';
+import { runSeed, SeedRun, type SeedOptions } from '../seed-run';
 import { CoordinationRegisters } from '../workload/coordination-registers';
 import { Timestamps } from '../workload/timestamps';
 import type { Tally } from '../workload/workload';
@@ -37,17 +37,8 @@ const THINK_US_MAX = 400_000;
  * Runs one seed of the consensus service alone: founds it, lets clients and an operator work while faults strike, heals everything, waits until
  * all is repaired, writes at every member, reads once more, and asks the checkers. Never rejects.
  */
-export async function runConsensusSeed(options: SeedOptions): Promise<SeedResult> {
-  const cpu = process.cpuUsage();
-  const area = new ConsensusArea(options);
-  let fault: SeedFault | undefined;
-  try {
-    await area.go();
-  } catch (error) {
-    fault = faultOf(error);
-  }
-  const { user, system } = process.cpuUsage(cpu);
-  return area.result(fault, (user + system) / 1e6);
+export function runConsensusSeed(options: SeedOptions): Promise<SeedResult> {
+  return runSeed(() => new ConsensusArea(options));
 }
 
 class ConsensusArea {

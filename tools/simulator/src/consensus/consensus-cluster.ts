@@ -5,6 +5,7 @@ import { STORE_PREFIX, WAL_FOLDER } from '../../../../apps/consensus/src/data-fo
 import { ConsensusNode } from '../../../../apps/consensus/src/node';
 import { Broken } from '../broken';
 import { ReplicaWatcher } from '../replica-watcher';
+import { checkStates } from '../state-check';
 import { addressOf, Machine } from './machine';
 import { MemberClient } from './member-client';
 
@@ -83,14 +84,7 @@ export class ConsensusCluster {
 
   /** The members compare their states all the while. */
   checkStates(): void {
-    const alarms = this.machines.flatMap(({ member }) => member?.host.alarms ?? []);
-    const corrupt = alarms.find(({ type }) => type === 'corrupt');
-    if (corrupt === undefined) return;
-    throw new Broken(
-      'invariant',
-      'replicas-are-equal',
-      `the state of member ${corrupt.member} differs from the others'`,
-    );
+    checkStates(this.machines.flatMap(({ member }) => member?.host ?? []));
   }
 
   private async startMember(machine: Machine, ports: NodePorts): Promise<ConsensusNode | undefined> {
