@@ -1,13 +1,4 @@
-import {
-  compareBallots,
-  type Ballot,
-  type Delivery,
-  type Effects,
-  type Input,
-  type Instance,
-  type Replica,
-  type ReplicaId,
-} from '@synod/paxos';
+import { type Delivery, type Effects, type Input, type Instance, type Replica, type ReplicaId } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type {
@@ -39,22 +30,11 @@ interface OpenBatch<R> {
   readonly proposers: Resolve<ProposeResult<R>>[];
 }
 
-/** How the failure detector sees the leader of a group. */
-export interface LeaderWatch {
-  /** The ballot that the leader's node has listed among its led groups: from then on its absence there means something. */
-  listed: Ballot | undefined;
-  /** Since when the believed leader's node has not listed the group at all. */
-  unlistedSinceUs: number | undefined;
-  /** When to ask for leadership if nothing is heard until then; monotonic microseconds. */
-  suspectAtUs: number;
-}
-
 /**
  * One group on this node: collects a turn's inputs for its replica, applies what the replica reports chosen, and tells each caller
  * what became of its request. Does no I/O: the `ReplicaHost` moves its records and messages.
  */
 export class HostedGroup<R> implements ReconfigurableGroup<R> {
-  readonly watch: LeaderWatch = { listed: undefined, unlistedSinceUs: undefined, suspectAtUs: 0 };
   private readonly inputs: Input[] = [];
   private batch: OpenBatch<R> = { commands: [], proposers: [] };
   private readers: Resolve<BarrierResult>[] = [];
@@ -307,24 +287,6 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     this.transfers.clear();
     this.proposals.clear();
     this.reads.clear();
-  }
-
-  /**
-   * Whether the believed leader's node, by its own list, no longer leads this group under the believed ballot.
-   * @param patienceUs how long a node may take until it lists a leader; one that was removed meanwhile never hears of it
-   */
-  unlisted(peerList: ReadonlyMap<string, Ballot>, now: number, patienceUs: number): boolean {
-    const believed = this.replica.leaderBallot;
-    if (believed === undefined) return false;
-    const listed = peerList.get(this.founding.group);
-    if (listed !== undefined) this.watch.unlistedSinceUs = undefined;
-    else if (now - (this.watch.unlistedSinceUs ??= now) > patienceUs) return true;
-    if (listed !== undefined && compareBallots(listed, believed) === 0) {
-      this.watch.listed = believed;
-      return false;
-    }
-    // A leader that has yet to finish phase 1 is not listed: only a listing that ended says something.
-    return this.watch.listed !== undefined && compareBallots(this.watch.listed, believed) === 0;
   }
 
   private notLeader(): { kind: 'not-leader'; leader: NodeId | undefined } {

@@ -36,6 +36,7 @@ import type {
   ReconfigurableGroup,
 } from './api';
 import { readGroupState, slotPrefix, writeGroupState } from './group-states';
+import { FailureDetector } from './failure-detector';
 import { HostedGroup } from './hosted-group';
 import { NodeLog, type LoggedRecord } from './node-log';
 import { PeerLinks, type Identity, type Peer, type PeerProtocol } from './peer-link';
@@ -74,9 +75,6 @@ export const DEFAULT_TIMES: ReplicationTimes = {
   electionTimeoutUs: 1_000_000,
   flushUs: 1_000_000,
 };
-
-/** Election time-outs that a node may take until it lists a group that it is believed to lead: it has to finish phase 1 first. */
-const UNLISTED_TIMEOUTS = 5;
 
 /** How much of the log is kept, on disk for all groups together and in memory for each. */
 export interface LogLimits {
@@ -152,8 +150,7 @@ export class ReplicaHost {
   private readonly logLimits: LogLimits;
   private readonly snapshotServer: SnapshotServer;
   private readonly snapshotInstalls: SnapshotInstalls;
-  private readonly lastHeardUs = new Map<NodeId, number>();
-  private readonly peerLed = new Map<NodeId, { version: number; groups: ReadonlyMap<GroupId, LedGroup['ballot']> }>();
+  private readonly failures: FailureDetector;
   private readonly sentLedVersion = new Map<NodeId, number>();
   private log!: NodeLog;
   private ledVersion = 1;
@@ -169,6 +166,7 @@ export class ReplicaHost {
       received: (peer, message) => this.peerReceived(peer, message),
     });
     const { identity, store, ports } = options;
+    this.failures = new FailureDetector(identity.nodeId, this.times.electionTimeoutUs, ports);
     const bulk = { ...ports, transport: ports.bulkTransport ?? ports.transport };
     this.snapshotServer = new SnapshotServer(identity.clusterId, bulk, store, (id) => {
       const group = this.groups_.get(id);
@@ -258,9 +256,7 @@ export class ReplicaHost {
     void this.snapshotInstalls.clearIdleSlot(hosted as HostedGroup<unknown>);
     // Before every other record of its group, and said again before it is cut off: no vote is ever found without it.
     if (recovered?.founding === undefined) void this.persist([{ group, record: { kind: 'founded', members } }]);
-    const now = this.options.ports.clock.monotonicUs();
-    const alone = members.length === 1;
-    hosted.watch.suspectAtUs = alone || options.preferred ? now : now + this.electionDelayUs();
+    this.failures.watch(hosted as HostedGroup<unknown>, members.length === 1 || options.preferred);
     return hosted;
   }
 
@@ -286,9 +282,7 @@ export class ReplicaHost {
 
   /** Whether another node speaks: a conversation may stay open for long after the machine at its other end has fallen silent. */
   hears(nodeId: NodeId): boolean {
-    const heardUs = this.lastHeardUs.get(nodeId) ?? -Infinity;
-    if (this.options.ports.clock.monotonicUs() - heardUs >= this.times.electionTimeoutUs) return false;
-    return this.links.connectedNodes().includes(nodeId);
+    return this.failures.hears(nodeId) && this.links.connectedNodes().includes(nodeId);
   }
 
   statuses(): GroupStatus[] {
@@ -471,19 +465,19 @@ export class ReplicaHost {
   }
 
   private peerConnected(peer: Peer): void {
-    this.heard(peer.nodeId);
-    this.peerLed.delete(peer.nodeId);
+    this.failures.heard(peer.nodeId);
+    this.failures.forgetList(peer.nodeId);
     this.sentLedVersion.delete(peer.nodeId);
   }
 
   private peerReceived(peer: Peer, message: PeerMessage): void {
     if (this.stopped) return;
-    this.heard(peer.nodeId);
+    this.failures.heard(peer.nodeId);
     switch (message.kind) {
       case 'hello':
         return;
       case 'heartbeat':
-        if (this.peerLed.get(peer.nodeId)?.version !== message.ledVersion) {
+        if (!this.failures.holdsList(peer.nodeId, message.ledVersion)) {
           this.links.send(peer.nodeId, { kind: 'led-groups-request' });
         }
         return;
@@ -529,8 +523,7 @@ export class ReplicaHost {
   }
 
   private peerLeads(peer: Peer, version: number, led: readonly LedGroup[]): void {
-    const groups = new Map(led.map(({ group, ballot }) => [group, ballot]));
-    this.peerLed.set(peer.nodeId, { version, groups });
+    this.failures.takeList(peer.nodeId, version, led);
     for (const { group: id, ballot, chosenThrough } of led) {
       const group = this.groups_.get(id);
       if (group === undefined || !this.speaksFor(group, peer, ballot.replica)) continue;
@@ -558,42 +551,12 @@ export class ReplicaHost {
       this.links.send(nodeId, { kind: 'heartbeat', ledVersion: this.ledVersion });
     }
     const now = this.options.ports.clock.monotonicUs();
-    for (const group of this.groups_.values()) this.watchLeader(group, now);
-  }
-
-  /** Asks a replica to campaign when its leader's node is silent, or no longer lists the group under the believed ballot. */
-  private watchLeader(group: HostedGroup<unknown>, now: number): void {
-    if (group.replica.role === 'leader') return;
-    const leader = group.leaderNode();
-    if (leader !== undefined && leader !== this.options.identity.nodeId) {
-      const unlisted = group.unlisted(
-        this.peerLed.get(leader)?.groups ?? new Map(),
-        now,
-        UNLISTED_TIMEOUTS * this.times.electionTimeoutUs,
-      );
-      const heardUs = this.lastHeardUs.get(leader) ?? 0;
-      if (!unlisted && now - heardUs < this.times.electionTimeoutUs) {
-        group.watch.suspectAtUs = now + this.electionDelayUs() - this.times.electionTimeoutUs;
-        return;
-      }
-    }
-    if (now < group.watch.suspectAtUs) return;
-    group.watch.suspectAtUs = now + this.electionDelayUs();
-    group.watch.unlistedSinceUs = undefined;
-    group.push({ kind: 'leader-lost' });
+    for (const group of this.groups_.values())
+      if (this.failures.suspects(group, now)) group.push({ kind: 'leader-lost' });
   }
 
   private tick(): void {
     for (const group of this.groups_.values()) if (group.replica.restless) group.push({ kind: 'tick' });
-  }
-
-  private electionDelayUs(): number {
-    const { electionTimeoutUs } = this.times;
-    return electionTimeoutUs + this.options.ports.random.below(electionTimeoutUs);
-  }
-
-  private heard(nodeId: NodeId): void {
-    this.lastHeardUs.set(nodeId, this.options.ports.clock.monotonicUs());
   }
 
   private every(name: string, periodUs: number, run: () => void): void {
