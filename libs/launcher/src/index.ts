@@ -18,5 +18,6 @@ export {
 export { planOf } from './cluster-folder';
 export { freePorts, refuseTakenPorts } from './free-ports';
 // Its processes.
+export { NODE_FLAGS } from './node-flags';
 export { Supervisor, type RunningProcess, type SupervisorEvent, type SupervisorOptions } from './supervisor';
 export { watchNpm, watchParent } from './ancestors';

@@ -5,6 +5,7 @@ import { get } from 'node:http';
 import path from 'node:path';
 import { SynodError } from '@synod/runtime';
 import { addressOf, flagsOf, type ClusterPlan, type ProcessPlan } from './cluster-plan';
+import { NODE_FLAGS } from './node-flags';
 
 /** A process as the ready line and the demo name it. */
 export interface RunningProcess {
@@ -210,7 +211,7 @@ export class Supervisor {
     const program = path.join(options.programs, plan.service, 'main.js');
     const child = spawn(
       process.execPath,
-      ['--enable-source-maps', program, ...flagsOf(options.plan, plan, this.folderOf(plan))],
+      [...NODE_FLAGS, program, ...flagsOf(options.plan, plan, this.folderOf(plan))],
       {
         stdio: ['ignore', 'pipe', 'pipe'],
         // In a session of its own: Ctrl-C and a terminal's end are for the supervisor, who stops it in good order.

@@ -97,16 +97,20 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   status(): GroupStatus {
     const { replica, configuration } = this;
+    const { leaderBallot } = replica;
+    const leader = (): NodeId | undefined => leaderBallot && this.nodeOf(leaderBallot.replica);
     return {
       group: this.founding.group,
       replicaId: this.self.replicaId,
       role: replica.role,
       promised: replica.promised,
-      leader: this.leaderNode(),
       chosenThrough: replica.chosenThrough,
       appliedThrough: this.state_.appliedThrough,
       truncatedThrough: replica.truncatedThrough,
-      // When it is asked for: every answer to a client shows some of the status.
+      // When they are asked for: every answer to a client shows some of the status.
+      get leader() {
+        return leader();
+      },
       get members() {
         return configuration.members.filter(isTaken);
       },

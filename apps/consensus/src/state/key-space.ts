@@ -69,8 +69,8 @@ export class KeySpace {
   private metaKey!: Buffer;
   private latestPrefix!: Buffer;
   private versionPrefix!: Buffer;
-  /** The counters as a transaction has last written them: its next command need not read them. */
-  private written: { readonly transaction: StoreTransaction; readonly meta: Meta } | undefined;
+  /** The counters as they were last read or written there. Every change of them goes through here and takes the place of this. */
+  private known: { readonly reader: StoreReader; readonly meta: Meta } | undefined;
 
   constructor(private prefix: Buffer) {
     this.moveTo(prefix);
@@ -87,17 +87,15 @@ export class KeySpace {
     this.metaKey = this.at(META);
     this.latestPrefix = this.at(LATEST);
     this.versionPrefix = this.at(VERSION);
-    this.written = undefined;
+    this.known = undefined;
   }
 
   meta(reader: StoreReader): Meta {
-    if (this.written?.transaction === reader) return this.written.meta;
+    if (this.known?.reader === reader) return this.known.meta;
     const bytes = reader.get(this.metaKey);
-    if (bytes === undefined) return NEW_STORE;
-    const fields = new ByteReader(bytes);
-    const counters = { revision: fields.int64(), compacted: fields.int64(), removedBefore: readPlace(fields) };
-    if (fields.isAtEnd) return { ...counters, alarms: NO_ALARMS };
-    return { ...counters, alarms: Array.from({ length: fields.varint() }, () => readAlarm(fields)) };
+    const meta = bytes === undefined ? NEW_STORE : decodeMeta(bytes);
+    this.known = { reader, meta };
+    return meta;
   }
 
   setMeta(transaction: StoreTransaction, meta: Meta): void {
@@ -106,7 +104,7 @@ export class KeySpace {
     if (meta.alarms.length > 0) fields.varint(meta.alarms.length);
     for (const alarm of meta.alarms) writeAlarm(fields, alarm);
     transaction.put(this.metaKey, fields.finish());
-    this.written = { transaction, meta };
+    this.known = { reader: transaction, meta };
   }
 
   latest(reader: StoreReader, key: Buffer): Latest | undefined {
@@ -298,6 +296,13 @@ function readPlace(fields: ByteReader): VersionPlace {
 function encodeLatest(latest: Latest): Buffer {
   const fields = writePlace(new ByteWriter(), latest.place);
   return fields.int64(latest.createRevision).int64(latest.version).int64(latest.lease).finish();
+}
+
+function decodeMeta(bytes: Buffer): Meta {
+  const fields = new ByteReader(bytes);
+  const counters = { revision: fields.int64(), compacted: fields.int64(), removedBefore: readPlace(fields) };
+  if (fields.isAtEnd) return { ...counters, alarms: NO_ALARMS };
+  return { ...counters, alarms: Array.from({ length: fields.varint() }, () => readAlarm(fields)) };
 }
 
 function decodeLatest(bytes: Buffer): Latest {

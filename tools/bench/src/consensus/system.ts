@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
+import { NODE_FLAGS } from '@synod/launcher';
 
 /** Where one member of a cluster is to live. */
 export interface Place {
@@ -26,6 +27,7 @@ export const SYNOD: System = {
   missing: undefined,
   commandLine: (self, all) => [
     process.execPath,
+    ...NODE_FLAGS,
     CONSENSUS_MAIN,
     ...['--node-id', self.name, '--data-dir', self.folder],
     ...['--listen', self.client, '--peer-listen', self.peer, '--http-listen', self.http],
