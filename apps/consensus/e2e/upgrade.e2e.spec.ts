@@ -1,18 +1,12 @@
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
-import { Keeper, keptFolders, SMALL_LOG, unpack } from './kept-folders';
+import { Keeper, keptFolders, SMALL_LOG, unpack, type KeptFolders } from './kept-folders';
+import { unpackRelease } from './kept-release';
 import { TestCluster, type TestMember } from './test-cluster';
 
-/**
- * `SYNOD_OTHER_RELEASE=PATH/main.js`, an earlier build of this service with its node_modules, is what members run before this one. Without it they
- * are restarted one after the other with what they ran before.
- */
-const OTHER = process.env['SYNOD_OTHER_RELEASE'];
-if (OTHER === undefined) {
-  process.stdout.write(
-    'not run: members of two releases side by side (needs an earlier build, SYNOD_OTHER_RELEASE=PATH/main.js)\n',
-  );
-}
+const earlier = unpackRelease('release-1');
+/** What members run before this build, and again after it; `SYNOD_OTHER_RELEASE=PATH/main.js` has another one take its place. */
+const OTHER = process.env['SYNOD_OTHER_RELEASE'] ?? earlier.program;
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const KEPT = keptFolders().filter(({ members }) => members === 3);
@@ -26,7 +20,10 @@ afterEach(async () => {
   await writer?.stop();
   await cluster.destroy();
 });
-afterAll(() => channels.close());
+afterAll(() => {
+  channels.close();
+  earlier.remove();
+});
 
 /** Puts one key after the other, each again under its own name until it is acknowledged; each must be there in the end. */
 class Writer {
@@ -88,13 +85,27 @@ async function roll(writer: Writer, program: string): Promise<void> {
   }
 }
 
+/** What was acknowledged, and what the folders held, is at every member. */
+async function expectAll(kept: KeptFolders, written: number): Promise<void> {
+  for (const member of cluster.members) {
+    const range = { key: bytes('written/'), rangeEnd: bytes('written0') };
+    const { count, kvs } = await channels.callUnary(member.address, KV.Range, range, { deadlineMs: 20_000 });
+    expect(Number(count)).toBeGreaterThanOrEqual(written);
+    const found = new Set(kvs.map(({ key }) => key.toString()));
+    for (let index = 0; index < written; index++) expect(found).toContain(`written/${index}`);
+    const contents = await new Keeper(channels, member).contents(kept.contents.revision);
+    const { keys, earlier, leases, users } = kept.contents;
+    expect(contents).toMatchObject({ keys, earlier, leases, users });
+  }
+}
+
 it.each(KEPT)(
-  'members with the folders $name are replaced one by one under load, and lose nothing',
+  'members with the folders $name are upgraded one by one under load, and back again, and lose nothing',
   async (kept) => {
     cluster = await TestCluster.plan(kept.members);
     unpack(kept, cluster);
     const own = cluster.members[0]!.program;
-    for (const member of cluster.members) member.program = OTHER ?? own;
+    for (const member of cluster.members) member.program = OTHER;
     const [first, second, third] = cluster.members as [TestMember, TestMember, TestMember];
     // The third missed what the others have cut from their logs: it is brought up to date by a snapshot, under load.
     for (const member of [first, second]) member.start(SMALL_LOG);
@@ -107,19 +118,13 @@ it.each(KEPT)(
 
     await roll(writer, own);
     await cluster.ready();
+    await expectAll(kept, writer.acknowledged);
 
+    await roll(writer, OTHER);
+    await cluster.ready();
     const written = await writer.stop();
-    expect(written).toBeGreaterThanOrEqual(80);
-    for (const member of cluster.members) {
-      const range = { key: bytes('written/'), rangeEnd: bytes('written0') };
-      const { count, kvs } = await channels.callUnary(member.address, KV.Range, range, { deadlineMs: 20_000 });
-      expect(Number(count)).toBeGreaterThanOrEqual(written);
-      const found = new Set(kvs.map(({ key }) => key.toString()));
-      for (let index = 0; index < written; index++) expect(found).toContain(`written/${index}`);
-      const contents = await new Keeper(channels, member).contents(kept.contents.revision);
-      const { keys, earlier } = kept.contents;
-      expect(contents).toMatchObject({ keys, earlier, leases: kept.contents.leases, users: kept.contents.users });
-    }
+    expect(written).toBeGreaterThanOrEqual(140);
+    await expectAll(kept, written);
   },
   180_000,
 );
