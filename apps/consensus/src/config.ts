@@ -67,6 +67,7 @@ export function readConfig(sources: ConfigSources) {
     retention: retentionOf(read),
     authToken: tokensOf(read),
     strictReconfigCheck: values.strictReconfigCheck,
+    repairFromPeers: values.repairFromPeers,
     /** A client's certificate names the user that it is. */
     clientCertAuth: values.clientCertAuth,
     shards: values.shards,

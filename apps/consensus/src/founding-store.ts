@@ -20,7 +20,7 @@ const NAME = 'founding.json';
 export class FoundingStore {
   constructor(private readonly disk: Disk) {}
 
-  /** @throws {SynodError} `corrupt` if the file is not one that this release wrote */
+  /** @throws {SynodError} `corrupt` if the file is damaged, `failed-precondition` if another release wrote it */
   async read(): Promise<ClusterFounding | undefined> {
     if (!(await this.disk.list(FOLDER)).includes(NAME)) return undefined;
     const file = await this.disk.open(`${FOLDER}/${NAME}`);
@@ -58,7 +58,12 @@ function parse(text: string): ClusterFounding {
     throw new SynodError('corrupt', damaged('is not JSON').message, { cause });
   }
   if (typeof found !== 'object' || found === null || !('format' in found)) throw damaged('has no format number');
-  if (found.format !== FORMAT) throw damaged(`has format ${String(found.format)}, this release reads ${FORMAT}`);
+  if (found.format !== FORMAT) {
+    throw new SynodError(
+      'failed-precondition',
+      `${FOLDER}/${NAME} in the data folder has format ${String(found.format)}, this release reads ${FORMAT}: start the release that wrote it`,
+    );
+  }
   const { clusterId, members, joined, token } = found as {
     clusterId?: unknown;
     members?: unknown;

@@ -18,9 +18,11 @@ export interface FoundingOptions {
   readonly founders: readonly Founder[];
   /** The cluster runs already: this node takes the place that was added for it. */
   readonly joins?: boolean;
+  /** The cluster that knows this node with another data folder: it asks to be taken back there, and founds none. */
+  readonly returnsTo?: string;
   /** The same on all founders of one cluster: who has another one founds another cluster. */
   readonly token?: string;
-  readonly store: FoundingStore;
+  readonly store: Pick<FoundingStore, 'read' | 'write'>;
   readonly ports: {
     readonly transport: Transport;
     readonly timers: Timers;
@@ -45,6 +47,8 @@ export class FoundingRound {
   private readonly protocol = foundingProtocol();
   private readonly heard = new Map<NodeId, string>();
   private readonly connections = new Set<Connection<FounderReport>>();
+  /** Founders that answered for another cluster, as it was last logged. */
+  private readonly strangers = new Map<NodeId, string>();
   private founding: ClusterFounding | undefined;
   /** Set while the decision is being written: what is told in between changes nothing. */
   private settling = false;
@@ -60,7 +64,7 @@ export class FoundingRound {
   private reject: (error: unknown) => void = () => undefined;
 
   constructor(private readonly options: FoundingOptions) {
-    this.joins = options.joins ?? false;
+    this.joins = options.joins === true || options.returnsTo !== undefined;
   }
 
   /**
@@ -76,7 +80,9 @@ export class FoundingRound {
     }
     ports.transport.serve(this.protocol, (connection) => this.accept(connection));
     if (known !== undefined) return known;
-    if (this.joins) ports.log.info('the data folder is empty; asking for a place in the cluster');
+    const { returnsTo: cluster } = this.options;
+    if (cluster !== undefined) ports.log.info('asking to be taken back as a new replica', { cluster, incarnation: this.options.incarnation });
+    else if (this.joins) ports.log.info('the data folder is empty; asking for a place in the cluster');
     else ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
     const established = new Promise<ClusterFounding>((resolve, reject) => {
       this.resolve = resolve;
@@ -136,8 +142,11 @@ export class FoundingRound {
   }
 
   /** What a node that joins is told by one that takes part. */
-  private hearPlace({ founding, membersNow, refusal }: FounderReport): void {
+  private hearPlace({ nodeId: from, founding, membersNow, refusal }: FounderReport): void {
     if (this.founding !== undefined || this.settling || founding === undefined) return;
+    if (this.options.returnsTo !== undefined && founding.clusterId !== this.options.returnsTo) {
+      return this.refuseCluster(from, this.options.returnsTo, founding.clusterId);
+    }
     if (refusal !== undefined) {
       this.stop();
       return this.reject(new SynodError('failed-precondition', refusal));
@@ -149,6 +158,8 @@ export class FoundingRound {
     if (this.joins && this.founding === undefined) return this.hearPlace(report);
     if (this.stopped || !this.names().includes(report.nodeId)) return;
     if (report.founding !== undefined) return this.meet(report.founding, report);
+    // It has a place in a cluster that runs, or had one: there is nothing to found with it. Invariant `founding-names-every-disk`.
+    if (report.joinsAt !== undefined) return;
     if (this.founding === undefined && report.token !== this.token) return this.refuseStranger(report.nodeId);
     this.heard.set(report.nodeId, report.incarnation);
     const member = this.founding?.members.find(({ nodeId }) => nodeId === report.nodeId);
@@ -167,15 +178,20 @@ export class FoundingRound {
     this.options.ports.log.error('a founder has another --initial-cluster-token; it is not counted', { node: from });
   }
 
+  private refuseCluster(node: NodeId, ownCluster: string, otherCluster: string): void {
+    // It is dialled again and again.
+    if (this.strangers.get(node) === otherCluster) return;
+    this.strangers.set(node, otherCluster);
+    const message = 'a node of another cluster answers under the address of a founder';
+    this.options.ports.log.error(message, { node, ownCluster, otherCluster });
+  }
+
   /** Another founder holds a founding: it is adopted, or it is why this node must not start. */
   private meet(founding: ClusterFounding, { nodeId: from, token }: FounderReport): void {
     if (this.founding !== undefined) {
-      if (this.founding.clusterId === founding.clusterId) return;
-      this.options.ports.log.error('a node of another cluster answers under the address of a founder', {
-        node: from,
-        ownCluster: this.founding.clusterId,
-        otherCluster: founding.clusterId,
-      });
+      if (this.founding.clusterId !== founding.clusterId) {
+        this.refuseCluster(from, this.founding.clusterId, founding.clusterId);
+      }
       return;
     }
     const self = founding.members.find(({ nodeId }) => nodeId === this.options.nodeId);

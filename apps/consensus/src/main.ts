@@ -3,7 +3,7 @@ import path from 'node:path';
 import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
-import { openStore } from '@synod/storage-engine';
+import { checkStoreFile, openStore } from '@synod/storage-engine';
 import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
@@ -12,8 +12,10 @@ import type { Listener } from './listeners';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
+import { findHarm, returnFromHarm } from './return-from-harm';
 import { etcdPages } from './served-pages';
 import { addEtcdServices } from './services/etcd-services';
+import { harmedFolder } from './set-aside';
 import { timedDisk } from './timed-disk';
 
 /** Calls in progress get this long when the service stops. */
@@ -65,7 +67,25 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   );
   for (const { address, tls } of config.http) await status.listen(address, tls ? clientTls : undefined);
   for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
-  const store = await openStore({ folder: path.join(data.folder, 'store') });
+  const storeFolder = path.join(data.folder, 'store');
+  const peerTransport = grpcTransport({ ...transport, server: peerServer });
+  const harm = await findHarm({ disk: ports.disk, checkStore: () => checkStoreFile(storeFolder) });
+  if (harm !== undefined) {
+    if (!config.repairFromPeers) throw harm;
+    obstacle = () => 'the data folder is harmed; waiting for the other members to take this one back';
+    const room = { freeBytes: () => freeBytesOf(data.folder), reserveBytes: config.diskReserveBytes };
+    await returnFromHarm(harm, {
+      nodeId: config.nodeId,
+      founders: config.founders,
+      token: config.initialClusterToken,
+      folder: harmedFolder(data, room),
+      peerTransport,
+      ports,
+    });
+    obstacle = () => 'waiting for the other members';
+  }
+  await exposeSetAside(metrics, data, log);
+  const store = await openStore({ folder: storeFolder });
 
   const node = await ConsensusNode.start({
     nodeId: config.nodeId,
@@ -73,6 +93,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     joined: data.version.clusterId !== undefined,
     founders: config.founders,
     joins: config.joins,
+    ...(data.version.returnsTo === undefined ? {} : { returnsTo: data.version.returnsTo }),
     token: config.initialClusterToken,
     peerScheme: peer?.scheme ?? 'http',
     advertised: {
@@ -87,7 +108,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     ports,
     store,
     ...(config.authToken.kind === 'jwt' ? { tokens: new JwtTokens(config.authToken, systemClock) } : {}),
-    peerTransport: grpcTransport({ ...transport, server: peerServer }),
+    peerTransport,
     bulkTransport: grpcTransport({ ...transport, channels: bulkChannels, server: peerServer }),
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
@@ -144,6 +165,15 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       await data.release();
     },
   };
+}
+
+/** Copies of harmed folders are for whoever looks into them, and take room until somebody does. */
+async function exposeSetAside(metrics: Metrics, data: DataFolder, log: ServiceLog): Promise<void> {
+  const held = await data.setAsideBefore();
+  metrics.gauge('synod_harmed_folders', 'Contents of the data folder that were found harmed and set aside in it.', [], () => [
+    { labels: {}, value: held.length },
+  ]);
+  if (held.length > 0) log.warn('holds what was set aside as harmed; remove it when it is of no more use', { folders: held.join() });
 }
 
 /** What the process may still write on the file system of a folder: less than what is free, if some of that is root's. */

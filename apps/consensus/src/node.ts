@@ -65,6 +65,8 @@ export interface ConsensusNodeOptions {
   readonly founders: readonly Founder[];
   /** This node takes the place that was added for it in a running cluster, unless its data folder shows that it has one. */
   readonly joins?: boolean;
+  /** This data folder is the new one of a node that the cluster of that id knows with a harmed one: it asks to be taken back there. */
+  readonly returnsTo?: string;
   /** What all founders of this cluster have in common, and no other. */
   readonly token?: string;
   /** Whether members speak TLS with each other; what `peerTransport` does is what counts, this is what is told of it. */
@@ -156,6 +158,7 @@ export class ConsensusNode {
       incarnation,
       founders,
       joins: options.joins ?? false,
+      ...(options.returnsTo === undefined ? {} : { returnsTo: options.returnsTo }),
       ...(options.token === undefined ? {} : { token: options.token }),
       store: new FoundingStore(ports.disk),
       ports: { ...ports, transport: peerTransport },

@@ -195,6 +195,9 @@ export const SETTINGS = {
     max: 7 * 24 * 3_600,
     default: AUDIT_PERIOD_US / 1_000_000,
   }),
+  repairFromPeers: switchSetting('a harmed log or store is set aside once the other members have taken this one back', {
+    default: true,
+  }),
   shards: countSetting('shards of the store, a power of two; fixed once the cluster is founded', {
     min: 1,
     // They are all placed in one transaction.

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DataFolder } from './data-folder';
@@ -75,5 +75,80 @@ describe('DataFolder', () => {
     await expect(opened()).rejects.toThrow(/holds files \(thesis.txt …\) but no VERSION/);
     writeFileSync(path.join(folder, 'VERSION'), '{"format":');
     await expect(opened()).rejects.toThrow(/VERSION is damaged/);
+  });
+
+  describe('whose contents are set aside', () => {
+    const inside = (...parts: string[]): string => path.join(folder, ...parts);
+
+    /** As after some life in a cluster. */
+    async function used(): Promise<DataFolder> {
+      const data = await DataFolder.open({ folder, ...self });
+      await data.join('c1');
+      fill();
+      return data;
+    }
+
+    function fill(): void {
+      mkdirSync(inside('wal'));
+      writeFileSync(inside('wal', '1.wal'), 'votes');
+      mkdirSync(inside('store'));
+      writeFileSync(inside('store', 'data.mdb'), 'state');
+    }
+
+    it('is another disk of the node, and comes back to its cluster only', async () => {
+      const data = await used();
+      const { incarnation } = data.version;
+      expect(await data.setAside('new')).toBe('harmed-1');
+      expect(data.version).toEqual({ ...self, incarnation: 'new', returnsTo: 'c1' });
+      expect(readdirSync(folder).sort()).toEqual(['LOCK', 'VERSION', 'harmed-1']);
+      expect(readFileSync(inside('harmed-1', 'wal', '1.wal'), 'utf8')).toBe('votes');
+      // What lies there is a data folder, under the name that it had.
+      const aside = await DataFolder.open({ folder: inside('harmed-1'), ...self });
+      expect(aside.version).toEqual({ ...self, incarnation, clusterId: 'c1' });
+      await aside.release();
+      await expect(data.join('c2')).rejects.toThrow(/is to come back to cluster c1, not to c2/);
+      await data.join('c1');
+      await data.release();
+      expect((await opened()).version).toEqual({ ...self, incarnation: 'new', clusterId: 'c1' });
+    });
+
+    it('is kept twice, and then refused', async () => {
+      const data = await used();
+      await data.setAside('second');
+      fill();
+      expect(await data.setAside('third')).toBe('harmed-2');
+      fill();
+      await expect(data.setAside('fourth')).rejects.toThrow(/set aside 2 times already \(harmed-1, harmed-2\)/);
+      expect(existsSync(inside('wal', '1.wal'))).toBe(true);
+      rmSync(inside('harmed-1'), { recursive: true });
+      expect(await data.setAside('fourth')).toBe('harmed-1');
+      expect(await data.setAsideBefore()).toEqual(['harmed-1', 'harmed-2']);
+      await data.release();
+    });
+
+    // Invariant `old-disk-or-new-one`: the process died after any of the steps.
+    it.each([
+      ['before it had its new name', false, []],
+      ['before the first file moved', true, []],
+      ['between two of them', true, ['wal']],
+      ['after the last one', true, ['wal', 'store']],
+    ] as const)('is found whole under one name or the other after a crash %s', async (_, renamed, moved) => {
+      const data = await used();
+      const { version } = data;
+      await data.release();
+      mkdirSync(inside('harmed-1'));
+      writeFileSync(inside('harmed-1', 'VERSION'), JSON.stringify(version));
+      const { clusterId: returnsTo, ...rest } = version;
+      const next = { ...rest, incarnation: 'new', returnsTo, settingAside: 'harmed-1' };
+      if (renamed) writeFileSync(inside('VERSION'), JSON.stringify(next));
+      for (const name of moved) renameSync(inside(name), inside('harmed-1', name));
+      const found = await opened();
+      const held = ['store', 'wal'];
+      expect(found.version.incarnation).toBe(renamed ? 'new' : version.incarnation);
+      expect(readdirSync(folder).filter((name) => held.includes(name))).toEqual(renamed ? [] : held);
+      if (!renamed) return;
+      expect(readdirSync(inside('harmed-1')).filter((name) => held.includes(name))).toEqual(held);
+      expect((await opened()).version).toEqual({ ...self, incarnation: 'new', returnsTo: 'c1' });
+    });
   });
 });

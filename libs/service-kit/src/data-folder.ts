@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { invariant } from '@synod/invariant';
 import { z } from 'zod';
 import { lockFolder, SynodError, type FolderLock } from '@synod/runtime';
 
@@ -13,10 +14,17 @@ export interface Version {
   readonly incarnation: string;
   /** Absent until the node has met its cluster. */
   readonly clusterId?: string;
+  /** The cluster that this node took part in with a disk that was set aside; it takes part in no other. Gone once it does again. */
+  readonly returnsTo?: string;
+  /** Where what lies here is being moved: nothing of it belongs to this incarnation. */
+  readonly settingAside?: string;
 }
 
 const FILE = 'VERSION';
 const LOCK = 'LOCK';
+const SET_ASIDE = /^harmed-\d+$/;
+/** What is set aside is never deleted: a disk that rots again after so many is not to be filled with copies of its state. */
+const SET_ASIDE_MAX = 2;
 
 const versionSchema = z.object({
   format: z.number().int(),
@@ -24,9 +32,16 @@ const versionSchema = z.object({
   nodeId: z.string(),
   incarnation: z.string().min(1),
   clusterId: z.string().min(1).optional(),
+  returnsTo: z.string().min(1).optional(),
+  settingAside: z.string().regex(SET_ASIDE).optional(),
 });
 
-/** A node's data folder, held by this process alone. */
+/**
+ * A node's data folder, held by this process alone.
+ *
+ * Invariant `old-disk-or-new-one`: whatever crashes, a process finds either all that the folder held under the old incarnation, or
+ * none of it under a new one. The new name is durable before the first file moves, and no process sees the folder before the last one has.
+ */
 export class DataFolder {
   private constructor(
     readonly folder: string,
@@ -66,7 +81,10 @@ export class DataFolder {
     const found = await readVersion(folder);
     if (found !== undefined) {
       refuseForeign(folder, found, wanted);
-      return new DataFolder(folder, lock, found, false);
+      const data = new DataFolder(folder, lock, found, false);
+      // A crash broke it off.
+      await data.moveAside();
+      return data;
     }
     const strangers = (await readdir(folder)).filter((name) => name !== LOCK && !name.startsWith(`${FILE}.`));
     if (strangers.length > 0) {
@@ -90,8 +108,71 @@ export class DataFolder {
         `${this.folder} belongs to cluster ${this.current.clusterId}, not to ${clusterId}; use its own data folder, or the right --consensus`,
       );
     }
-    this.current = { ...this.current, clusterId };
+    const { returnsTo, ...rest } = this.current;
+    if (returnsTo !== undefined && returnsTo !== clusterId) {
+      throw refusal(`${this.folder} is to come back to cluster ${returnsTo}, not to ${clusterId}`);
+    }
+    this.current = { ...rest, clusterId };
     await writeVersion(this.folder, this.current);
+  }
+
+  /** The folders in it that hold what was set aside. */
+  async setAsideBefore(): Promise<string[]> {
+    const held = await Promise.all(
+      (await readdir(this.folder))
+        .filter((name) => SET_ASIDE.test(name))
+        .map(async (name) => ((await readdir(path.join(this.folder, name))).some((file) => file !== FILE) ? [name] : [])),
+    );
+    return held.flat().sort();
+  }
+
+  /**
+   * @throws {SynodError} `failed-precondition` if nothing more may be set aside here
+   */
+  async checkRoomAside(): Promise<void> {
+    const before = await this.setAsideBefore();
+    if (before.length < SET_ASIDE_MAX) return;
+    throw refusal(
+      `${this.folder} has been set aside ${before.length} times already (${before.join(', ')}): check the disk, and move those away`,
+    );
+  }
+
+  /**
+   * Begins the folder anew, as another disk of this node: all that it holds goes to a folder in it, by renames alone. Nothing of it may be open.
+   * @param incarnation the name of the new disk
+   * @returns the name of the folder that it went to
+   * @throws {SynodError} `failed-precondition` if nothing more may be set aside here
+   */
+  async setAside(incarnation: string): Promise<string> {
+    invariant(incarnation !== this.current.incarnation, 'old-disk-or-new-one', () => `${incarnation} is the old one`);
+    await this.checkRoomAside();
+    const taken = await this.setAsideBefore();
+    const name = Array.from({ length: SET_ASIDE_MAX + 1 }, (_, index) => `harmed-${index + 1}`).find(
+      (each) => !taken.includes(each),
+    ) as string;
+    const aside = path.join(this.folder, name);
+    await createFolder(aside);
+    // With its old name beside them the files are a data folder again, for whoever wants to look into them.
+    await writeVersion(aside, this.current);
+    const { clusterId, returnsTo = clusterId, ...rest } = this.current;
+    this.current = { ...rest, incarnation, ...(returnsTo === undefined ? {} : { returnsTo }), settingAside: name };
+    await writeVersion(this.folder, this.current);
+    await this.moveAside();
+    return name;
+  }
+
+  private async moveAside(): Promise<void> {
+    const { settingAside, ...rest } = this.current;
+    if (settingAside === undefined) return;
+    const aside = path.join(this.folder, settingAside);
+    for (const name of await readdir(this.folder)) {
+      if (name === LOCK || name.startsWith(FILE) || SET_ASIDE.test(name)) continue;
+      await rename(path.join(this.folder, name), path.join(aside, name));
+    }
+    await syncFolder(aside);
+    await syncFolder(this.folder);
+    this.current = rest;
+    await writeVersion(this.folder, rest);
   }
 
   async release(): Promise<void> {
@@ -151,8 +232,13 @@ async function readVersion(folder: string): Promise<Version | undefined> {
     throw error;
   }
   try {
-    const { clusterId, ...rest } = versionSchema.parse(JSON.parse(text));
-    return clusterId === undefined ? rest : { ...rest, clusterId };
+    const { clusterId, returnsTo, settingAside, ...rest } = versionSchema.parse(JSON.parse(text));
+    return {
+      ...rest,
+      ...(clusterId === undefined ? {} : { clusterId }),
+      ...(returnsTo === undefined ? {} : { returnsTo }),
+      ...(settingAside === undefined ? {} : { settingAside }),
+    };
   } catch {
     throw new SynodError('corrupt', `${path.join(folder, FILE)} is damaged; restore it from a backup of the folder`);
   }

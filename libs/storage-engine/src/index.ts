@@ -1,4 +1,5 @@
 export { LmdbStore, openStore, type StoreOptions, type StoreUsage } from './lmdb-store';
+export { checkStoreFile } from './store-file';
 
 // Versions of keys, over any StoreReader.
 export { newestVersion, putVersion, readAt, type Version } from './mvcc';

@@ -14,6 +14,7 @@ import {
 import { latin1, layeredRange } from './layered-range';
 import { LmdbBase, type BaseSnapshot, type StoreBase } from './lmdb-base';
 import { Memtable, type Change } from './memtable';
+import { checkStoreFile } from './store-file';
 
 /** Bytes on disk. `inUseBytes` counts what waits to be written as well. */
 export interface StoreUsage {
@@ -266,9 +267,11 @@ function keyName(key: Uint8Array): string {
 
 /**
  * Opens the store of a folder, creating it if it is missing.
+ * @throws {SynodError} as `checkStoreFile`
  * @throws {Error} if LMDB cannot open it
  */
 export async function openStore({ folder, mapBytes = MAP_BYTES }: StoreOptions): Promise<LmdbStore> {
+  await checkStoreFile(folder);
   const base = LmdbBase.open(folder, mapBytes);
   // LMDB syncs its file and leaves it to us that the file can be found.
   await openDisk(folder).syncDirectory('');

@@ -1,2 +1,3 @@
 export { Wal, type WalOptions } from './wal';
+export { replay, type ReplayOptions } from './replay';
 export type { ReplayedRecord, WalRecord } from './record';

@@ -39,6 +39,7 @@ export const CONSENSUS_STATES: readonly string[] = [
   'removed-member-stopped',
   'blank-disk-came-back',
   'rot-was-named',
+  'rotten-disk-came-back',
   'lease-checkpointed',
   'lease-expired',
 ];

@@ -2,7 +2,9 @@ import { stateDigest, type LogLimits, type ReplicationTimes } from '@synod/repli
 import { SynodError } from '@synod/runtime';
 import type { NodePorts, SimNode, World } from '@synod/simulation';
 import { STORE_PREFIX, WAL_FOLDER } from '../../../../apps/consensus/src/data-format';
+import type { Founder } from '../../../../apps/consensus/src/founding';
 import { ConsensusNode } from '../../../../apps/consensus/src/node';
+import { findHarm, returnFromHarm, type HarmedFolder } from '../../../../apps/consensus/src/return-from-harm';
 import { Broken } from '../broken';
 import { ReplicaWatcher } from '../replica-watcher';
 import { checkStates } from '../state-check';
@@ -89,15 +91,19 @@ export class ConsensusCluster {
 
   private async startMember(machine: Machine, ports: NodePorts): Promise<ConsensusNode | undefined> {
     if (machine.idle) return undefined;
-    const { name, incarnation, joins, joined } = machine;
+    const { name, incarnation, joins, clusterId, returnsTo } = machine;
     const known = joins ? this.machines : this.founders;
+    const founders = known.map((founder) => ({ nodeId: founder.name, address: founder.address }));
     try {
+      const harm = await findHarm({ disk: ports.disk, checkStore: () => Promise.resolve() });
+      if (harm !== undefined) await this.setAside(machine, harm, founders, ports);
       const node = await ConsensusNode.start({
         nodeId: name,
         incarnation,
-        joined,
+        joined: clusterId !== undefined,
         joins,
-        founders: known.map((founder) => ({ nodeId: founder.name, address: founder.address })),
+        ...(returnsTo === undefined ? {} : { returnsTo }),
+        founders,
         advertised: { address: addressOf(name) },
         ports,
         store: ports.store,
@@ -110,12 +116,35 @@ export class ConsensusCluster {
         maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
       });
       this.checkHarm(machine, node);
-      machine.joined = true;
+      machine.clusterId = node.founding.clusterId;
+      machine.returnsTo = undefined;
       return node;
     } catch (error) {
       this.ended(machine, error);
       return undefined;
     }
+  }
+
+  /** The process ends with the folder that it found, and goes on as one that finds an empty one. Never resolves. */
+  private async setAside(
+    machine: Machine,
+    harm: SynodError,
+    founders: readonly Founder[],
+    ports: NodePorts,
+  ): Promise<never> {
+    const { name, clusterId, returnsTo = clusterId } = machine;
+    if (machine.harm !== 'rotten') throw new Broken('invariant', 'only-harm-is-set-aside', `${name}: ${harm.message}`);
+    this.world.probes.sometimes('rot-was-named');
+    const folder: HarmedFolder = {
+      clusterId: returnsTo,
+      checkRoomAside: () => Promise.resolve(),
+      setAside: (incarnation) => {
+        machine.setAside(incarnation);
+        return new Promise<never>(() => undefined);
+      },
+    };
+    await returnFromHarm(harm, { nodeId: name, founders, folder, peerTransport: ports.transport, ports });
+    throw harm;
   }
 
   /** Invariants: `rot-is-detected`, who was harmed so does not get so far; `blank-disk-never-votes`, who has forgotten all comes back as another replica. */
@@ -131,7 +160,7 @@ export class ConsensusCluster {
       );
     }
     machine.harm = undefined;
-    this.world.probes.sometimes('blank-disk-came-back');
+    this.world.probes.sometimes(machine.returnsTo === undefined ? 'blank-disk-came-back' : 'rotten-disk-came-back');
   }
 
   /** A process ends by itself, or does not get to start: it must have a reason, and name it. */
@@ -144,12 +173,12 @@ export class ConsensusCluster {
   }
 
   /** @returns the state that this is one occurrence of; undefined if it is a fault */
-  private reasonOf({ harm, removalAsked, joins, joined }: Machine, { kind, message }: SynodError): string | undefined {
-    if (harm === 'rotten') return kind === 'corrupt' && message.includes(WAL_FOLDER) ? 'rot-was-named' : undefined;
+  private reasonOf({ harm, removalAsked, joins, clusterId }: Machine, { kind, message }: SynodError): string | undefined {
+    if (harm === 'rotten') return kind === 'corrupt' && message.includes(WAL_FOLDER) ? 'rotten-disk-was-refused' : undefined;
     if (kind !== 'failed-precondition') return undefined;
     if (removalAsked && message.includes('was removed')) return 'removed-member-stopped';
     if (harm === 'blank') return 'blank-disk-was-refused';
-    return joins && !joined && message.includes('has no place at') ? 'joined-too-early' : undefined;
+    return joins && clusterId === undefined && message.includes('has no place at') ? 'joined-too-early' : undefined;
   }
 }
 

@@ -5,10 +5,14 @@ import type { ConsensusNode } from '../../../../apps/consensus/src/node';
 export class Machine {
   /** Which of its data folders is the present one; 0 while it has none and only idles. */
   private folder = 0;
+  /** What the present folder calls itself. */
+  incarnation = '';
   /** It takes a place in the running cluster, instead of founding one. */
   joins = false;
-  /** The folder says that it has taken part. */
-  joined = false;
+  /** The cluster that it has taken part in, as the folder says. */
+  clusterId: string | undefined;
+  /** The cluster that it took part in with the folder that was set aside for this one. */
+  returnsTo: string | undefined;
   /** What was done to its disk, and not noticed yet. */
   harm: 'blank' | 'rotten' | undefined;
   /** The replica that went with a disk: nobody may speak for it any more. */
@@ -39,10 +43,6 @@ export class Machine {
     return addressOf(this.name);
   }
 
-  get incarnation(): string {
-    return `${this.name}-disk-${this.folder}`;
-  }
-
   /** The member, if it serves. */
   get member(): ConsensusNode | undefined {
     return this.node.state === 'running' ? this.node.host : undefined;
@@ -51,9 +51,10 @@ export class Machine {
   /** Begins an empty data folder. */
   install(joins: boolean): void {
     this.folder++;
+    this.incarnation = `${this.name}-disk-${this.folder}`;
     this.joins = joins;
-    this.joined = this.removalAsked = this.ended = false;
-    this.harm = undefined;
+    this.removalAsked = this.ended = false;
+    this.harm = this.clusterId = this.returnsTo = undefined;
   }
 
   /** Takes the machine out of service: its disk is empty, and nothing runs on it. */
@@ -72,6 +73,15 @@ export class Machine {
     this.install(joins);
     this.harm = 'blank';
     this.lostReplica = replicaId;
+  }
+
+  /** Begins the folder anew under a name that the cluster knows already; the process goes on as another one that finds it so. */
+  setAside(incarnation: string): void {
+    const { clusterId, returnsTo = clusterId, lostReplica } = this;
+    this.goBlank(lostReplica ?? 0);
+    this.incarnation = incarnation;
+    this.returnsTo = returnsTo;
+    this.node.start();
   }
 }
 

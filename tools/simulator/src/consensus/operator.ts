@@ -110,10 +110,10 @@ export class Operator {
     machine.node.start();
   }
 
-  /** A member without its disk comes back by itself, or is removed; one whose log is rotten does not. */
+  /** A member without its disk, or with one that rotted, comes back by itself; or it is removed. */
   private makeGood(lost: GroupMember): Promise<void> | void {
     const machine = this.machineOf(lost);
-    if (machine.harm === 'rotten' || this.draws.chance(1, 6)) return this.remove(lost);
+    if (this.draws.chance(1, 6)) return this.remove(lost);
     machine.ended = false;
     machine.node.start();
   }
@@ -139,15 +139,16 @@ export class Operator {
         this.machineOf(victim).node.start();
         return;
       case 'bit-rot':
-        if (this.mayLose(voters)) this.rot(this.machineOf(victim));
+        if (this.mayLose(voters)) this.rot(this.machineOf(victim), victim.replicaId);
     }
   }
 
-  private rot(machine: Machine): void {
+  private rot(machine: Machine, replicaId: number): void {
     machine.node.kill('process');
     if (harmLog(machine.node, WAL_FOLDER, this.draws)) {
       this.world.probes.sometimes('log-rotted');
       machine.harm = 'rotten';
+      machine.lostReplica = replicaId;
     }
     machine.node.start();
   }

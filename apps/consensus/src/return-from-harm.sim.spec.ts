@@ -1,0 +1,188 @@
+import { SynodError } from '@synod/runtime';
+import { SimFile, World, type NodePorts, type SimNode } from '@synod/simulation';
+import { WAL_FOLDER } from './data-format';
+import { ConsensusNode } from './node';
+import { findHarm, returnFromHarm } from './return-from-harm';
+import { put, under } from './testing/state-bench';
+
+const NAMES = ['n1', 'n2', 'n3'];
+const FOUNDERS = NAMES.map((nodeId) => ({ nodeId, address: `${nodeId}:2380` }));
+const SECOND_US = 1_000_000;
+
+/** A machine with what its data folder says of itself. */
+class Member {
+  clusterId: string | undefined;
+  returnsTo: string | undefined;
+  node: ConsensusNode | undefined;
+  refusal: string | undefined;
+  readonly machine: SimNode<unknown>;
+
+  constructor(
+    world: World,
+    private readonly name: string,
+    public incarnation = `${name}-disk`,
+  ) {
+    this.machine = world.addNode(name, (ports) => {
+      this.start(ports).catch((error: SynodError) => (this.refusal = error.message));
+      return {};
+    });
+  }
+
+  kill(): void {
+    this.machine.kill('process');
+    this.node = this.refusal = undefined;
+  }
+
+  goBlank(incarnation: string): void {
+    this.kill();
+    this.machine.replaceDisk();
+    this.incarnation = incarnation;
+    this.clusterId = this.returnsTo = undefined;
+  }
+
+  /** In what stands before the last batch of the log. */
+  rot(): void {
+    const [, newest] = [...(this.machine.disk.folders.folder([WAL_FOLDER])?.seen ?? [])].sort().at(-1) ?? [];
+    if (!(newest instanceof SimFile)) throw new Error(`${this.name} has no log`);
+    newest.rot(70);
+  }
+
+  private async start(ports: NodePorts): Promise<void> {
+    const common = { nodeId: this.name, founders: FOUNDERS, peerTransport: ports.transport, ports };
+    const harm = await findHarm({ disk: ports.disk, checkStore: () => Promise.resolve() });
+    if (harm !== undefined) {
+      await returnFromHarm(harm, {
+        ...common,
+        folder: {
+          clusterId: this.clusterId,
+          checkRoomAside: () => Promise.resolve(),
+          setAside: (incarnation) => {
+            const returnsTo = this.clusterId;
+            this.goBlank(incarnation);
+            this.returnsTo = returnsTo;
+            this.machine.start();
+            return new Promise<never>(() => undefined);
+          },
+        },
+      });
+    }
+    this.node = await ConsensusNode.start({
+      ...common,
+      incarnation: this.incarnation,
+      joined: this.clusterId !== undefined,
+      ...(this.returnsTo === undefined ? {} : { returnsTo: this.returnsTo }),
+      advertised: { address: `${this.name}:2379` },
+      store: ports.store,
+      clientTransport: ports.transport,
+      failed: (error) => (this.refusal = String(error)),
+    });
+    this.clusterId = this.node.founding.clusterId;
+  }
+}
+
+class Cluster {
+  readonly lines: string[] = [];
+  readonly world: World;
+  readonly members: readonly Member[];
+
+  constructor(seed: number) {
+    this.world = new World({ seed, onTraceLine: (line) => this.lines.push(line) });
+    this.members = NAMES.map((name) => new Member(this.world, name));
+  }
+
+  start(): void {
+    for (const { machine } of this.members) machine.start();
+  }
+
+  async serves(members: readonly Member[] = this.members): Promise<void> {
+    const led = (): boolean => members.every(({ node }) => node !== undefined) && this.leader !== undefined;
+    expect(await this.world.run(led)).toBe(true);
+  }
+
+  get leader(): ConsensusNode | undefined {
+    return this.members.map(({ node }) => node).find((node) => node?.host.isLeader);
+  }
+
+  async pass(seconds: number): Promise<void> {
+    await this.world.run(this.world.now + seconds * SECOND_US);
+  }
+
+  async settle<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const mark = (): void => void (settled = true);
+    promise.then(mark, mark);
+    await this.world.run(() => settled);
+    return promise;
+  }
+}
+
+describe('members with harmed logs', () => {
+  it('one of them is back as another replica, and votes; a majority of others may be lost then', async () => {
+    const cluster = new Cluster(1);
+    const [n1, n2, n3] = cluster.members as [Member, Member, Member];
+    cluster.start();
+    await cluster.serves();
+    await cluster.settle(n1.node!.host.put(put('k', 'v'), 'client'));
+    await cluster.pass(2);
+    const oldFolder = n2.incarnation;
+    n2.kill();
+    n2.rot();
+    n2.machine.start();
+    await cluster.serves();
+    expect(n2.incarnation).not.toBe(oldFolder);
+    expect(n2.returnsTo).toBe(n1.clusterId);
+    expect(await cluster.world.run(() => n2.node!.members.every(({ learner }) => !learner))).toBe(true);
+    expect(n2.node!.members.map(({ replicaId }) => replicaId).sort()).toEqual([1, 3, 4]);
+    await cluster.pass(1);
+    n3.kill();
+    await cluster.world.run(() => [n1, n2].some(({ node }) => node?.host.isLeader));
+    expect(await cluster.settle(n2.node!.host.range(under('k')))).toMatchObject({ count: 1n });
+  });
+
+  it('all of them ask, touch nothing, name it again and again, and found nothing: not with an empty founder either', async () => {
+    const cluster = new Cluster(2);
+    const [n1] = cluster.members as [Member, Member, Member];
+    cluster.start();
+    await cluster.serves();
+    await cluster.pass(2);
+    const folders = cluster.members.map(({ incarnation }) => incarnation);
+    for (const member of cluster.members) {
+      member.kill();
+      member.rot();
+    }
+    cluster.start();
+    await cluster.pass(100);
+    expect(cluster.members.map(({ incarnation }) => incarnation)).toEqual(folders);
+    expect(cluster.members.map(({ node, refusal }) => node ?? refusal)).toEqual([undefined, undefined, undefined]);
+    const named = cluster.lines.filter((line) => line.includes('the data folder is harmed'));
+    expect(named.length).toBeGreaterThanOrEqual(3 * 4);
+    expect(named[0]).toMatch(/wal\/\d+\.wal is corrupt at offset \d+/);
+
+    n1.goBlank('n1-blank');
+    n1.machine.start();
+    await cluster.pass(60);
+    expect(cluster.members.map(({ incarnation }) => incarnation)).toEqual(['n1-blank', ...folders.slice(1)]);
+    expect(cluster.members.map(({ node, refusal }) => node ?? refusal)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('is not taken in by another cluster at the addresses of its own', async () => {
+    const cluster = new Cluster(3);
+    const [n1, n2, n3] = cluster.members as [Member, Member, Member];
+    cluster.start();
+    await cluster.serves();
+    await cluster.pass(2);
+    const { clusterId, incarnation } = n3;
+    for (const member of [n1, n2, n3]) member.goBlank(`${member.incarnation}-2`);
+    cluster.start();
+    await cluster.serves();
+    await cluster.pass(2);
+    n3.kill();
+    n3.rot();
+    n3.clusterId = clusterId;
+    n3.machine.start();
+    await cluster.pass(30);
+    expect(n3.node).toBeUndefined();
+    expect(n3.incarnation).toBe(`${incarnation}-2`);
+    expect(cluster.lines.some((line) => line.includes('a node of another cluster answers'))).toBe(true);
+  });
+});
