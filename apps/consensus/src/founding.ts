@@ -81,7 +81,8 @@ export class FoundingRound {
     ports.transport.serve(this.protocol, (connection) => this.accept(connection));
     if (known !== undefined) return known;
     const { returnsTo: cluster } = this.options;
-    if (cluster !== undefined) ports.log.info('asking to be taken back as a new replica', { cluster, incarnation: this.options.incarnation });
+    if (cluster !== undefined)
+      ports.log.info('asking to be taken back as a new replica', { cluster, incarnation: this.options.incarnation });
     else if (this.joins) ports.log.info('the data folder is empty; asking for a place in the cluster');
     else ports.log.info('the data folder is empty; waiting for all founders', { founders: this.names().join() });
     const established = new Promise<ClusterFounding>((resolve, reject) => {

@@ -170,10 +170,14 @@ async function start(end: (error: unknown) => void): Promise<Running> {
 /** Copies of harmed folders are for whoever looks into them, and take room until somebody does. */
 async function exposeSetAside(metrics: Metrics, data: DataFolder, log: ServiceLog): Promise<void> {
   const held = await data.setAsideBefore();
-  metrics.gauge('synod_harmed_folders', 'Contents of the data folder that were found harmed and set aside in it.', [], () => [
-    { labels: {}, value: held.length },
-  ]);
-  if (held.length > 0) log.warn('holds what was set aside as harmed; remove it when it is of no more use', { folders: held.join() });
+  metrics.gauge(
+    'synod_harmed_folders',
+    'Contents of the data folder that were found harmed and set aside in it.',
+    [],
+    () => [{ labels: {}, value: held.length }],
+  );
+  if (held.length > 0)
+    log.warn('holds what was set aside as harmed; remove it when it is of no more use', { folders: held.join() });
 }
 
 /** What the process may still write on the file system of a folder: less than what is free, if some of that is root's. */

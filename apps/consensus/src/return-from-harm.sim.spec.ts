@@ -1,4 +1,4 @@
-import { SynodError } from '@synod/runtime';
+import type { SynodError } from '@synod/runtime';
 import { SimFile, World, type NodePorts, type SimNode } from '@synod/simulation';
 import { WAL_FOLDER } from './data-format';
 import { ConsensusNode } from './node';
@@ -47,6 +47,10 @@ class Member {
     newest.rot(70);
   }
 
+  private get next(): string {
+    return `${this.incarnation}+`;
+  }
+
   private async start(ports: NodePorts): Promise<void> {
     const common = { nodeId: this.name, founders: FOUNDERS, peerTransport: ports.transport, ports };
     const harm = await findHarm({ disk: ports.disk, checkStore: () => Promise.resolve() });
@@ -56,9 +60,10 @@ class Member {
         folder: {
           clusterId: this.clusterId,
           checkRoomAside: () => Promise.resolve(),
-          setAside: (incarnation) => {
+          nameNext: () => Promise.resolve(this.next),
+          setAside: () => {
             const returnsTo = this.clusterId;
-            this.goBlank(incarnation);
+            this.goBlank(this.next);
             this.returnsTo = returnsTo;
             this.machine.start();
             return new Promise<never>(() => undefined);

@@ -10,7 +10,7 @@ import { FoundingStore } from './founding-store';
 export interface FolderContents {
   readonly disk: Disk;
   /** Rejects with `corrupt` if the store is harmed. */
-  checkStore(): Promise<void>;
+  readonly checkStore: () => Promise<void>;
 }
 
 /** A data folder that cannot be gone on from. */
@@ -19,11 +19,13 @@ export interface HarmedFolder {
   readonly clusterId: string | undefined;
   /** @throws {SynodError} with the reason if it must stay as it is */
   checkRoomAside(): Promise<void>;
+  /** The incarnation that it will have when it is set aside, the same at each start until then: what was asked for by it is not undone by asking again. */
+  nameNext(): Promise<string>;
   /**
-   * Begins the folder anew under another incarnation: a crash leaves it as it was, or empty.
+   * Begins the folder anew under that name: a crash leaves it as it was, or empty.
    * @returns where its contents are now
    */
-  setAside(incarnation: string): Promise<string>;
+  setAside(): Promise<string>;
 }
 
 export interface ReturnOptions {
@@ -35,7 +37,6 @@ export interface ReturnOptions {
   readonly ports: { readonly timers: Timers; readonly random: Random; readonly log: Log };
 }
 
-const INCARNATION_BYTES = 8;
 /** Nobody may be there to ask for long: whoever looks at the log finds again why this node does not serve. */
 const REMINDER_US = 30_000_000;
 
@@ -71,8 +72,7 @@ export async function returnFromHarm(harm: SynodError, options: ReturnOptions): 
   const { clusterId } = folder;
   if (founders.length === 1 || clusterId === undefined) throw harm;
   await folder.checkRoomAside().catch((reason: unknown) => refuse(harm, reason));
-  // Drawn anew at each start: who asked under this name and died has forgotten nothing, since it never went by it.
-  const incarnation = ports.random.bytes(INCARNATION_BYTES).toString('hex');
+  const incarnation = await folder.nameNext();
   const round = new FoundingRound({
     nodeId,
     incarnation,
@@ -80,8 +80,7 @@ export async function returnFromHarm(harm: SynodError, options: ReturnOptions): 
     returnsTo: clusterId,
     ...(token === undefined ? {} : { token }),
     store: { read: () => Promise.resolve(undefined), write: () => Promise.resolve() },
-    // It asks, and has nothing to tell.
-    ports: { ...ports, transport: { connect: peerTransport.connect.bind(peerTransport), serve: () => undefined } },
+    ports: { ...ports, transport: askingOnly(peerTransport) },
   });
   const stopReminding = remind(harm, clusterId, ports);
   try {
@@ -95,12 +94,20 @@ export async function returnFromHarm(harm: SynodError, options: ReturnOptions): 
     stopReminding();
     round.stop();
   }
-  const place = await folder.setAside(incarnation);
+  const place = await folder.setAside();
   ports.log.warn('taken back as a new replica; set aside what the data folder held, and starts empty', {
     place,
     incarnation,
     harm: harm.message,
   });
+}
+
+/** It has nothing to tell: nobody may take it for a founder. */
+function askingOnly(transport: Transport): Transport {
+  return {
+    connect: (protocol, address, handler) => transport.connect(protocol, address, handler),
+    serve: () => undefined,
+  };
 }
 
 function refuse(harm: SynodError, reason: unknown): never {

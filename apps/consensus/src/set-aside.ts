@@ -26,7 +26,8 @@ export function harmedFolder(data: DataFolder, { freeBytes, reserveBytes }: Room
         `${data.folder} has ${free} bytes free, and another copy of the state needs ${needed} with --disk-reserve-bytes`,
       );
     },
-    setAside: async (incarnation) => path.join(data.folder, await data.setAside(incarnation)),
+    nameNext: () => data.nameNext(),
+    setAside: async () => path.join(data.folder, await data.setAside()),
   };
 }
 

@@ -27,6 +27,8 @@ export class Acceptor {
   private promised_: Ballot = NO_BALLOT;
   /** Latest vote per instance above the learner's truncation index. */
   private readonly votes = new Map<Instance, HeldVote>();
+  /** Of the values in `votes`. */
+  private heldBytes_ = 0;
   /** Highest instance voted in; what a promise has to look at ends there. */
   private votedThrough = 0;
 
@@ -38,6 +40,11 @@ export class Acceptor {
 
   get promised(): Ballot {
     return this.promised_;
+  }
+
+  /** Bytes of the values that this acceptor voted for and has not forgotten. */
+  get heldBytes(): number {
+    return this.heldBytes_;
   }
 
   voteAt(instance: Instance): (Vote & { readonly synced: boolean }) | undefined {
@@ -84,7 +91,11 @@ export class Acceptor {
 
   /** Forgets the votes up to an instance; all of these are chosen, and their effects are flushed in the store. */
   forget(through: Instance): void {
-    for (const instance of this.votes.keys()) if (instance <= through) this.votes.delete(instance);
+    for (const [instance, { value }] of this.votes) {
+      if (instance > through) continue;
+      this.votes.delete(instance);
+      this.heldBytes_ -= valueBytes(value);
+    }
   }
 
   /** Replays a record of this disk. */
@@ -149,8 +160,14 @@ export class Acceptor {
 
   private restoreKept({ instance, ballot, value }: KeptRecord): void {
     invariant(compareBallots(ballot, this.promised_) <= 0, 'no-vote-exceeds-promise', () => formatBallot(ballot));
-    this.votes.set(instance, { instance, ballot, value, synced: true });
-    this.votedThrough = Math.max(this.votedThrough, instance);
+    this.hold({ instance, ballot, value, synced: true });
+  }
+
+  private hold(vote: HeldVote): void {
+    const before = this.votes.get(vote.instance);
+    this.heldBytes_ += valueBytes(vote.value) - (before === undefined ? 0 : valueBytes(before.value));
+    this.votes.set(vote.instance, vote);
+    this.votedThrough = Math.max(this.votedThrough, vote.instance);
   }
 
   private record(record: AcceptorRecord): void {
@@ -169,7 +186,6 @@ export class Acceptor {
     this.promised_ = ballot;
     if (record.kind === 'promised') return;
     invariant(compareBallots(ballot, this.promised_) <= 0, 'no-vote-exceeds-promise', () => formatBallot(ballot));
-    this.votes.set(record.instance, { instance: record.instance, ballot, value: record.value, synced: false });
-    this.votedThrough = Math.max(this.votedThrough, record.instance);
+    this.hold({ instance: record.instance, ballot, value: record.value, synced: false });
   }
 }

@@ -17,6 +17,11 @@ export interface ReplicaLimits {
   readonly tailInstances: number;
   /** Bytes of values in that tail, at most. */
   readonly tailBytes: number;
+  /**
+   * Bytes of values voted for and held by a replica that is being brought up to date, about: with more it gives no votes until it has
+   * caught up. What is written while a state is fetched should fit: with less the replica needs another snapshot when it has the first.
+   */
+  readonly behindBytes: number;
 }
 
 export interface ReplicaOptions extends Partial<ReplicaLimits> {
@@ -37,4 +42,5 @@ export const DEFAULT_LIMITS: ReplicaLimits = {
   pageBytes: 256 << 10,
   tailInstances: 10_000,
   tailBytes: 16 << 20,
+  behindBytes: 256 << 20,
 };

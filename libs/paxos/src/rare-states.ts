@@ -61,6 +61,8 @@ export const RARE_STATES = [
   'paxos.snapshot-installed',
   /** An accept came for an instance that was forgotten here. */
   'paxos.accept-below-truncation',
+  /** A replica that was behind held as many votes as it may. */
+  'paxos.vote-withheld',
 ] as const;
 
 export type RareState = (typeof RARE_STATES)[number];

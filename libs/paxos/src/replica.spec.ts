@@ -245,6 +245,27 @@ describe('Replica', () => {
     });
   });
 
+  // Invariant `votes-above-a-gap-are-bounded`.
+  it('gives no more votes than fit while it is behind, and votes on when it has caught up', () => {
+    const replica = new Replica({ self: 3, members: [1, 2, 3], behindBytes: 1_000 });
+    replica.restored(0);
+    const accept = (instance: number, chosenThrough: number): string[] =>
+      replica
+        .step({
+          kind: 'receive',
+          from: 1,
+          message: { kind: 'accept', ballot: ballot('1.1'), instance, value: value('x'.repeat(300)), chosenThrough },
+        })
+        .send.filter(({ to }) => to === 1)
+        .map(({ message }) => message.kind);
+    // It missed the first ten, and the leader has forgotten them.
+    const answers = Array.from({ length: 8 }, (_, index) => accept(11 + index, 10 + index));
+    expect(answers.filter((kinds) => kinds.includes('accepted'))).toHaveLength(4);
+    expect(replica.recordsAbove(0).map((record) => 'instance' in record && record.instance)).toEqual([11, 12, 13, 14]);
+    replica.step({ kind: 'snapshot-installed', through: 17, term: ballot('1.1'), configuration });
+    expect(accept(18, 17)).toEqual(['accepted']);
+  });
+
   it('refuses to go on from a store that holds less than the log has given up', () => {
     const replica = new Replica({ self: 1, members: [1, 2, 3] });
     replica.restore({ kind: 'truncated', through: 5 });

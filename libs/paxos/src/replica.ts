@@ -287,9 +287,19 @@ export class Replica {
    * lacks votes for such an instance lost them to a quorum that excluded this replica; it steps down, and its next phase 1 hears the watermark.)
    */
   private hearAccept(from: ReplicaId, message: Extract<Message, { kind: 'accept' }>): void {
+    if (this.holdsEnough) return this.outbox.reached('paxos.vote-withheld');
     if (message.instance > this.truncatedThrough) return this.acceptor.receive(from, message, this.chosenThrough);
     this.outbox.reached('paxos.accept-below-truncation');
     this.owesReplyTo = message.ballot;
+  }
+
+  /**
+   * Nothing above a gap can be delivered, and so forgotten. Invariant `votes-above-a-gap-are-bounded`: a replica that fetches what is
+   * below it, a snapshot perhaps, gives no more votes than fit; a leader that needs them waits until it has caught up. What it misses it
+   * fetches as well.
+   */
+  private get holdsEnough(): boolean {
+    return this.acceptor.heldBytes >= this.limits.behindBytes && this.catchUp.lacks(this.learner.knownThrough);
   }
 
   private answerCatchUp(from: ReplicaId, firstInstance: Instance): void {

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DataFolder } from './data-folder';
@@ -98,30 +107,46 @@ describe('DataFolder', () => {
     it('is another disk of the node, and comes back to its cluster only', async () => {
       const data = await used();
       const { incarnation } = data.version;
-      expect(await data.setAside('new')).toBe('harmed-1');
-      expect(data.version).toEqual({ ...self, incarnation: 'new', returnsTo: 'c1' });
+      const next = await data.nameNext();
+      expect(await data.setAside()).toBe('harmed-1');
+      expect(data.version).toEqual({ ...self, incarnation: next, returnsTo: 'c1' });
       expect(readdirSync(folder).sort()).toEqual(['LOCK', 'VERSION', 'harmed-1']);
       expect(readFileSync(inside('harmed-1', 'wal', '1.wal'), 'utf8')).toBe('votes');
       // What lies there is a data folder, under the name that it had.
       const aside = await DataFolder.open({ folder: inside('harmed-1'), ...self });
-      expect(aside.version).toEqual({ ...self, incarnation, clusterId: 'c1' });
+      expect(aside.version).toEqual({ ...self, incarnation, clusterId: 'c1', nextIncarnation: next });
       await aside.release();
       await expect(data.join('c2')).rejects.toThrow(/is to come back to cluster c1, not to c2/);
       await data.join('c1');
       await data.release();
-      expect((await opened()).version).toEqual({ ...self, incarnation: 'new', clusterId: 'c1' });
+      expect((await opened()).version).toEqual({ ...self, incarnation: next, clusterId: 'c1' });
+    });
+
+    it('keeps the name that it asks by, whatever crashes before it has it', async () => {
+      const data = await used();
+      const { incarnation } = data.version;
+      const next = await data.nameNext();
+      expect(next).not.toBe(incarnation);
+      await data.release();
+      const again = await DataFolder.open({ folder, ...self });
+      expect(again.version).toMatchObject({ incarnation, clusterId: 'c1' });
+      expect(await again.nameNext()).toBe(next);
+      await again.setAside();
+      expect(again.version.incarnation).toBe(next);
+      expect(await again.nameNext()).not.toBe(next);
+      await again.release();
     });
 
     it('is kept twice, and then refused', async () => {
       const data = await used();
-      await data.setAside('second');
+      await data.setAside();
       fill();
-      expect(await data.setAside('third')).toBe('harmed-2');
+      expect(await data.setAside()).toBe('harmed-2');
       fill();
-      await expect(data.setAside('fourth')).rejects.toThrow(/set aside 2 times already \(harmed-1, harmed-2\)/);
+      await expect(data.setAside()).rejects.toThrow(/set aside 2 times already \(harmed-1, harmed-2\)/);
       expect(existsSync(inside('wal', '1.wal'))).toBe(true);
       rmSync(inside('harmed-1'), { recursive: true });
-      expect(await data.setAside('fourth')).toBe('harmed-1');
+      expect(await data.setAside()).toBe('harmed-1');
       expect(await data.setAsideBefore()).toEqual(['harmed-1', 'harmed-2']);
       await data.release();
     });

@@ -16,6 +16,8 @@ export interface Version {
   readonly clusterId?: string;
   /** The cluster that this node took part in with a disk that was set aside; it takes part in no other. Gone once it does again. */
   readonly returnsTo?: string;
+  /** What this disk will be called once it is set aside. */
+  readonly nextIncarnation?: string;
   /** Where what lies here is being moved: nothing of it belongs to this incarnation. */
   readonly settingAside?: string;
 }
@@ -33,6 +35,7 @@ const versionSchema = z.object({
   incarnation: z.string().min(1),
   clusterId: z.string().min(1).optional(),
   returnsTo: z.string().min(1).optional(),
+  nextIncarnation: z.string().min(1).optional(),
   settingAside: z.string().regex(SET_ASIDE).optional(),
 });
 
@@ -92,7 +95,7 @@ export class DataFolder {
         `${folder} holds files (${strangers[0]} …) but no VERSION: it is not a data folder; use an empty one`,
       );
     }
-    const version: Version = { ...wanted, incarnation: randomBytes(8).toString('hex') };
+    const version: Version = { ...wanted, incarnation: drawIncarnation() };
     await writeVersion(folder, version);
     return new DataFolder(folder, lock, version, true);
   }
@@ -121,7 +124,9 @@ export class DataFolder {
     const held = await Promise.all(
       (await readdir(this.folder))
         .filter((name) => SET_ASIDE.test(name))
-        .map(async (name) => ((await readdir(path.join(this.folder, name))).some((file) => file !== FILE) ? [name] : [])),
+        .map(async (name) =>
+          (await readdir(path.join(this.folder, name))).some((file) => file !== FILE) ? [name] : [],
+        ),
     );
     return held.flat().sort();
   }
@@ -137,13 +142,24 @@ export class DataFolder {
     );
   }
 
+  /** The name that the folder will have once it is set aside: drawn when it is first asked for, and the same from then on. */
+  async nameNext(): Promise<string> {
+    const { nextIncarnation = drawIncarnation() } = this.current;
+    if (this.current.nextIncarnation === undefined) {
+      this.current = { ...this.current, nextIncarnation };
+      await writeVersion(this.folder, this.current);
+    }
+    return nextIncarnation;
+  }
+
   /**
-   * Begins the folder anew, as another disk of this node: all that it holds goes to a folder in it, by renames alone. Nothing of it may be open.
-   * @param incarnation the name of the new disk
+   * Begins the folder anew, as another disk of this node, called as `nameNext` said: all that it holds goes to a folder in it, by renames
+   * alone. Nothing of it may be open.
    * @returns the name of the folder that it went to
    * @throws {SynodError} `failed-precondition` if nothing more may be set aside here
    */
-  async setAside(incarnation: string): Promise<string> {
+  async setAside(): Promise<string> {
+    const incarnation = await this.nameNext();
     invariant(incarnation !== this.current.incarnation, 'old-disk-or-new-one', () => `${incarnation} is the old one`);
     await this.checkRoomAside();
     const taken = await this.setAsideBefore();
@@ -154,8 +170,9 @@ export class DataFolder {
     await createFolder(aside);
     // With its old name beside them the files are a data folder again, for whoever wants to look into them.
     await writeVersion(aside, this.current);
-    const { clusterId, returnsTo = clusterId, ...rest } = this.current;
-    this.current = { ...rest, incarnation, ...(returnsTo === undefined ? {} : { returnsTo }), settingAside: name };
+    const { format, service, nodeId, clusterId, returnsTo = clusterId } = this.current;
+    const cluster = returnsTo === undefined ? {} : { returnsTo };
+    this.current = { format, service, nodeId, incarnation, ...cluster, settingAside: name };
     await writeVersion(this.folder, this.current);
     await this.moveAside();
     return name;
@@ -178,6 +195,10 @@ export class DataFolder {
   async release(): Promise<void> {
     await this.lock.release();
   }
+}
+
+function drawIncarnation(): string {
+  return randomBytes(8).toString('hex');
 }
 
 /** Its name, and those of the parents made with it, are on disk when this resolves: a folder that vanishes takes its votes along. */
@@ -232,11 +253,12 @@ async function readVersion(folder: string): Promise<Version | undefined> {
     throw error;
   }
   try {
-    const { clusterId, returnsTo, settingAside, ...rest } = versionSchema.parse(JSON.parse(text));
+    const { clusterId, returnsTo, nextIncarnation, settingAside, ...rest } = versionSchema.parse(JSON.parse(text));
     return {
       ...rest,
       ...(clusterId === undefined ? {} : { clusterId }),
       ...(returnsTo === undefined ? {} : { returnsTo }),
+      ...(nextIncarnation === undefined ? {} : { nextIncarnation }),
       ...(settingAside === undefined ? {} : { settingAside }),
     };
   } catch {

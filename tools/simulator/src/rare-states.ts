@@ -30,8 +30,8 @@ export const CLUSTER_STATES: readonly string[] = [
 
 /** Of the consensus service alone. */
 export const CONSENSUS_STATES: readonly string[] = [
-  // A promise of more than a page takes votes of a size that would make every seed slow: libs/paxos has a simulation of its own for it.
-  ...PAXOS_STATES.filter((state) => state !== 'paxos.promise-paged'),
+  // A promise of more than a page, or more votes than fit, take values of a size that would make every seed slow: libs/paxos has a simulation of its own.
+  ...PAXOS_STATES.filter((state) => state !== 'paxos.promise-paged' && state !== 'paxos.vote-withheld'),
   'member-add',
   'member-promote',
   'member-remove',

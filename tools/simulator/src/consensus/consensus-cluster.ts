@@ -138,8 +138,9 @@ export class ConsensusCluster {
     const folder: HarmedFolder = {
       clusterId: returnsTo,
       checkRoomAside: () => Promise.resolve(),
-      setAside: (incarnation) => {
-        machine.setAside(incarnation);
+      nameNext: () => Promise.resolve(machine.nextIncarnation),
+      setAside: () => {
+        machine.setAside();
         return new Promise<never>(() => undefined);
       },
     };
@@ -173,8 +174,12 @@ export class ConsensusCluster {
   }
 
   /** @returns the state that this is one occurrence of; undefined if it is a fault */
-  private reasonOf({ harm, removalAsked, joins, clusterId }: Machine, { kind, message }: SynodError): string | undefined {
-    if (harm === 'rotten') return kind === 'corrupt' && message.includes(WAL_FOLDER) ? 'rotten-disk-was-refused' : undefined;
+  private reasonOf(
+    { harm, removalAsked, joins, clusterId }: Machine,
+    { kind, message }: SynodError,
+  ): string | undefined {
+    if (harm === 'rotten')
+      return kind === 'corrupt' && message.includes(WAL_FOLDER) ? 'rotten-disk-was-refused' : undefined;
     if (kind !== 'failed-precondition') return undefined;
     if (removalAsked && message.includes('was removed')) return 'removed-member-stopped';
     if (harm === 'blank') return 'blank-disk-was-refused';

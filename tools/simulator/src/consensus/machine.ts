@@ -75,9 +75,14 @@ export class Machine {
     this.lostReplica = replicaId;
   }
 
+  /** What the folder will be called when it is set aside. */
+  get nextIncarnation(): string {
+    return `${this.incarnation}+`;
+  }
+
   /** Begins the folder anew under a name that the cluster knows already; the process goes on as another one that finds it so. */
-  setAside(incarnation: string): void {
-    const { clusterId, returnsTo = clusterId, lostReplica } = this;
+  setAside(): void {
+    const { nextIncarnation: incarnation, clusterId, returnsTo = clusterId, lostReplica } = this;
     this.goBlank(lostReplica ?? 0);
     this.incarnation = incarnation;
     this.returnsTo = returnsTo;
