@@ -274,6 +274,18 @@ it('finds a member whose store holds what the log did not put there, and names i
   expect(await alarms()).toEqual([{ memberID: header?.memberId, alarm: 'CORRUPT' }]);
   expect(await detailsOf(call(first, KV.Put, { key: bytes('k') }))).toBe('etcdserver: corrupt cluster');
   expect((await call(first, MAINTENANCE.Status, {})).errors).toEqual([`memberID:${header?.memberId} alarm:CORRUPT `]);
+
+  // What the operator does: nothing of that member's is trusted any more; it comes back empty, and then changes are let through again.
+  await third?.kill('SIGKILL');
+  rmSync(third?.folder ?? '', { recursive: true });
+  third?.start(flags);
+  await third?.logged('votes again after the loss of its data folder');
+  await call(first, MAINTENANCE.Alarm, { action: 'DEACTIVATE', memberID: header?.memberId ?? '', alarm: 'CORRUPT' });
+  await until(async () => (await detailsOf(call(third, KV.Put, { key: bytes('k') }))) === 'done');
+  const { header: now } = await call(third, KV.Range, ALL);
+  const hashOf = async (member: TestMember | undefined) =>
+    (await call(member, MAINTENANCE.HashKV, { revision: now?.revision ?? '' })).hash;
+  expect(await hashOf(third)).toBe(await hashOf(first));
 }, 60_000);
 
 /** Fills the disk below a folder by so much. */

@@ -77,9 +77,9 @@ export class SimCluster implements NodeWorld {
       pageBytes: random.pick([1, 60, 10_000]),
       retransmitTicks: 2,
       electionTicks: random.pick([6, 12, 50]),
-      ...(random.chance(0.7)
-        ? { tailInstances: random.pick([0, 2, 20]), tailBytes: random.pick([30, 1_000]), behindBytes: 1_000 }
-        : {}),
+      ...(random.chance(0.7) ? { tailInstances: random.pick([0, 2, 20]), tailBytes: random.pick([30, 1_000]) } : {}),
+      // Every few seeds, by no chance of their own: the bugs that are planted in the others stay where they were.
+      ...(seed % 5 === 0 ? { behindBytes: 200 } : {}),
     };
     const members = Array.from({ length: replicas }, (_, index) => index + 1);
     this.safety = new Safety(members);
