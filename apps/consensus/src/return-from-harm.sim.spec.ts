@@ -108,6 +108,10 @@ class Cluster {
     return this.members.map(({ node }) => node).find((node) => node?.host.isLeader);
   }
 
+  get doings(): string[] {
+    return this.members.map(({ node, refusal }) => refusal ?? (node === undefined ? 'waits' : 'takes part'));
+  }
+
   async pass(seconds: number): Promise<void> {
     await this.world.run(this.world.now + seconds * SECOND_US);
   }
@@ -158,7 +162,7 @@ describe('members with harmed logs', () => {
     cluster.start();
     await cluster.pass(100);
     expect(cluster.members.map(({ incarnation }) => incarnation)).toEqual(folders);
-    expect(cluster.members.map(({ node, refusal }) => node ?? refusal)).toEqual([undefined, undefined, undefined]);
+    expect(cluster.doings).toEqual(['waits', 'waits', 'waits']);
     const named = cluster.lines.filter((line) => line.includes('the data folder is harmed'));
     expect(named.length).toBeGreaterThanOrEqual(3 * 4);
     expect(named[0]).toMatch(/wal\/\d+\.wal is corrupt at offset \d+/);
@@ -167,7 +171,24 @@ describe('members with harmed logs', () => {
     n1.machine.start();
     await cluster.pass(60);
     expect(cluster.members.map(({ incarnation }) => incarnation)).toEqual(['n1-blank', ...folders.slice(1)]);
-    expect(cluster.members.map(({ node, refusal }) => node ?? refusal)).toEqual([undefined, undefined, undefined]);
+    expect(cluster.doings).toEqual(['waits', 'waits', 'waits']);
+  });
+
+  // Invariant `founding-names-every-disk`: the folder of one that returns is empty, and still it is no founder.
+  it('one that returns, set aside already, is not counted by founders whose disks are all gone', async () => {
+    const cluster = new Cluster(4);
+    const [n1, n2, n3] = cluster.members as [Member, Member, Member];
+    cluster.start();
+    await cluster.serves();
+    const { clusterId } = n2;
+    for (const member of [n1, n2, n3]) member.goBlank(`${member.incarnation}-2`);
+    n2.returnsTo = clusterId;
+    cluster.start();
+    await cluster.pass(30);
+    expect(cluster.doings).toEqual(['waits', 'waits', 'waits']);
+    n2.goBlank('n2-disk-3');
+    n2.machine.start();
+    await cluster.serves();
   });
 
   it('is not taken in by another cluster at the addresses of its own', async () => {
