@@ -9,6 +9,7 @@ import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
 import { Etcd3 } from 'etcd3';
+import { runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { freePorts, TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
@@ -201,8 +202,19 @@ async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<strin
   });
 }
 
+/** etcdctl as one user towards the members that run. */
+function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
+  const endpoints = cluster.members.filter(({ runs }) => runs).map(({ address }) => `https://${address}`);
+  return {
+    endpoints,
+    flags: ['--cacert', ca, '--cert', cert, '--key', key, '--command-timeout=10s'],
+    mirrorFlags: ['--dest-cacert', ca, '--dest-cert', cert, '--dest-key', key],
+    folder: cluster.folder,
+  };
+}
+
 (ETCDCTL_MISSING ? it.skip : it)(
-  'etcdctl is who its certificate says once users are checked, also when the leader is killed',
+  'etcdctl is who its certificate says once users are checked, in every group of commands, also when the leader is killed',
   async () => {
     const [root, ann, nobody] = (await Promise.all(
       ['root', 'ann', 'nobody'].map((name) => clients.issue(cluster.folder, name)),
@@ -223,6 +235,7 @@ async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<strin
     expect(await etcdctl(nobody, 'get', 'ann/x')).toContain('etcdserver: permission denied');
     // A password says more than a certificate.
     expect(await etcdctl(ann, '--user', 'root:rootpw', 'put', 'x', '1')).toBe('OK\n');
+    await runEveryGroup(benchOf(root), 'all-up');
     const status = (await etcdctl(root, 'endpoint', 'status')).split('\n');
     const leads = status.find((line) => line.includes(', true, false,')) ?? '';
     const leader = cluster.members.find(({ address }) => leads.includes(address));
@@ -240,6 +253,7 @@ async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<strin
     })();
     await leader.kill('SIGKILL');
     await putting;
+    await runEveryGroup(benchOf(root), 'one-down');
     leader.run(flagsOf(leader));
     await leader.logged('"message":"ready"');
     const found = await etcdctl(ann, 'get', 'ann/', '--prefix', '--keys-only');

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+/** How etcdctl is called: flags before the words, and a folder for what it writes. */
+export interface EtcdctlBench {
+  /** Of members that run. */
+  readonly endpoints: readonly string[];
+  /** Who calls, and how. */
+  readonly flags: readonly string[];
+  /** The same for the other end of a mirror. */
+  readonly mirrorFlags: readonly string[];
+  readonly folder: string;
+}
+
+interface Call {
+  readonly input?: string;
+  /** Commands that go on for ever are ended when they have said this. */
+  readonly until?: RegExp;
+}
+
+/**
+ * Runs a command of every group that etcdctl 3.4 has, but `check`, which takes a minute, as one user that may do everything; each has to say what
+ * it says of an etcd.
+ * @param name keeps what it writes apart from what another run wrote
+ */
+export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<void> {
+  const { endpoints, folder, mirrorFlags } = bench;
+  const [first = ''] = endpoints;
+  const g = `groups/${name}`;
+  const etcdctl = (words: string, call: Call = {}, at = endpoints): Promise<string> =>
+    run(['--endpoints', at.join(), ...bench.flags, ...words.split(' ')], call);
+  const says = async (words: string, expected: RegExp | string, call: Call = {}, at = endpoints): Promise<void> => {
+    const said = await etcdctl(words, call, at);
+    if (typeof expected === 'string') expect([words, said]).toEqual([words, expected]);
+    else expect([words, said]).toEqual([words, expect.stringMatching(expected)]);
+  };
+
+  await says(`put ${g}/a 1`, 'OK\n');
+  await says(`get ${g}/a`, `${g}/a\n1\n`);
+  const txn = `value("${g}/a") = "1"\n\nput ${g}/a 2\nget ${g}/a\n\nget ${g}/a\n\n`;
+  await says('txn', `SUCCESS\n\nOK\n\n${g}/a\n2\n`, { input: txn });
+  await says('txn', `FAILURE\n\n${g}/a\n2\n`, { input: txn });
+  await says(`put ${g}/b 1`, 'OK\n');
+  await says(`del ${g}/b`, '1\n');
+
+  const revision = /"revision":(\d+)/.exec(await etcdctl(`get ${g}/a -w json`))?.[1] ?? '';
+  const sinceThen = Number(revision);
+  await says(`watch ${g}/a --rev ${sinceThen - 3}`, new RegExp(`PUT\n${g}/a\n2`), { until: /\n2\n/ });
+  await says(`compaction ${revision}`, `compacted revision ${revision}\n`);
+  await says('get x --rev 1', /etcdserver: mvcc: required revision has been compacted/);
+
+  const lease = /lease ([0-9a-f]+) granted with TTL\(60s\)/.exec(await etcdctl('lease grant 60'))?.[1] ?? '';
+  await says(`put ${g}/leased 1 --lease ${lease}`, 'OK\n');
+  await says(`lease keep-alive --once ${lease}`, `lease ${lease} keepalived with TTL(60)\n`);
+  await says(
+    `lease timetolive ${lease} --keys`,
+    new RegExp(`granted with TTL\\(60s\\).*attached keys\\(\\[${g}/leased\\]\\)`),
+  );
+  await says('lease list', new RegExp(lease));
+  await says(`lease revoke ${lease}`, `lease ${lease} revoked\n`);
+  await says(`get ${g}/leased`, '');
+
+  await says(`lock ${g}/lock echo held`, /held\n/);
+  await says(`elect ${g}/election me`, new RegExp(`${g}/election/[0-9a-f]+\nme\n`), { until: /\nme\n/ });
+
+  await says('user list', /root\n/);
+  await says(`user add ${name}:pw`, `User ${name} created\n`);
+  await says(`role add ${name}`, `Role ${name} created\n`);
+  await says(`role grant-permission ${name} read ${g}/a`, `Role ${name} updated\n`);
+  await says(`user grant-role ${name} ${name}`, `Role ${name} is granted to user ${name}\n`);
+  await says(`role get ${name}`, new RegExp(`KV Read:\n\t${g}/a\n`));
+  await says(`--user ${name}:pw get ${g}/a`, `${g}/a\n2\n`);
+  await says(`--user ${name}:pw put ${g}/a 3`, /etcdserver: permission denied/);
+  await says(`user delete ${name}`, `User ${name} deleted\n`);
+  await says(`role delete ${name}`, `Role ${name} deleted\n`);
+
+  await says('member list', /started, n1, /);
+  const added = /Member +([0-9a-f]+) added/.exec(
+    await etcdctl(`member add ${name} --learner --peer-urls=https://127.0.0.1:1`),
+  )?.[1];
+  await says(`member remove ${added}`, /removed from cluster/);
+
+  await says('alarm list', '');
+  await says('alarm disarm', '');
+  await says('defrag', new RegExp(`(Finished defragmenting etcd member.*\n){${endpoints.length}}`));
+  await says('endpoint health', new RegExp(`(is healthy.*\n.*){${endpoints.length}}`, 's'));
+  await says('endpoint hashkv', new RegExp(`^(\\S+, \\d+\n){${endpoints.length}}$`));
+  const file = path.join(folder, `${name}.snapshot`);
+  await says(`snapshot save ${file}`, /Snapshot saved at/, {}, [first]);
+  expect(existsSync(file)).toBe(true);
+
+  // The mirror writes the number of what it has copied every half a minute only: that it copies shows at the other end.
+  const ended = new AbortController();
+  const mirror = run(
+    [
+      '--endpoints',
+      endpoints.join(),
+      ...bench.flags,
+      'make-mirror',
+      `--prefix=${g}/`,
+      `--dest-prefix=mirror/${name}/`,
+      ...mirrorFlags,
+      first,
+    ],
+    {},
+    ended.signal,
+  );
+  while ((await etcdctl(`get mirror/${name}/a`)) !== `mirror/${name}/a\n2\n`);
+  ended.abort();
+  await mirror;
+
+  const status = (await etcdctl('endpoint status')).split('\n');
+  const leading = status.find((line) => line.includes(', true, false,'))?.split(', ')[0] ?? '';
+  const other = status.find((line) => line.includes(', false, false,'))?.split(', ')[1] ?? '';
+  await says(`move-leader ${other}`, /Leadership transferred from/, {}, [leading]);
+}
+
+/** What a call printed, errors too. */
+function run(args: readonly string[], { input, until }: Call, signal?: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    const child = spawn('etcdctl', args, { env: { ...process.env, ETCDCTL_API: '3' } });
+    signal?.addEventListener('abort', () => child.kill('SIGKILL'));
+    let said = '';
+    const hear = (bytes: Buffer): void => {
+      said += bytes.toString();
+      if (until?.test(said) === true) child.kill('SIGINT');
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.on('close', () => resolve(said));
+    child.stdin.end(input);
+  });
+}
