@@ -38,13 +38,18 @@ async function write(bytes: number, watched: readonly TestMember[]): Promise<num
   let peak = 0;
   const writer = async (): Promise<void> => {
     while (puts < last) {
-      await call(leader, KV.Put, { key: Buffer.from(`k${puts++ % KEYS}`), value: VALUE });
+      const key = Buffer.from(`k${puts++ % KEYS}`);
+      // On a busy machine one may come too late: its outcome is unknown, and it is put again.
+      while (!(await call(leader, KV.Put, { key, value: VALUE }).then(succeeded, failed)));
       peak = Math.max(peak, ...watched.map(({ anonymousKilobytes }) => anonymousKilobytes));
     }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, writer));
   return peak;
 }
+
+const succeeded = (): boolean => true;
+const failed = (): boolean => false;
 
 /** Resolves when a member has applied what the leader has now. @returns the most memory that it had meanwhile */
 async function caughtUp(member: TestMember): Promise<number> {
@@ -81,25 +86,25 @@ afterAll(async () => {
 });
 
 it('a follower that stands still costs its leader a bounded queue, and catches up', async () => {
-  const usual = await write(80 * MB, [leader]);
+  const usual = await write(40 * MB, [leader]);
   const [stalled] = followers as [TestMember];
   stalled.signal('SIGSTOP');
-  const peak = await write(160 * MB, [leader]);
+  const peak = await write(140 * MB, [leader]);
   expect(peak - usual).toBeLessThan(GROWTH_MAX_KB);
   stalled.signal('SIGCONT');
   await caughtUp(stalled);
   await holdsTheSame(stalled);
-}, 120_000);
+}, 240_000);
 
 it('a member that fetches the state while others write holds a bounded part of that', async () => {
   const [, lagging] = followers as [TestMember, TestMember];
-  const usual = await write(30 * MB, [lagging]);
+  const usual = await write(20 * MB, [lagging]);
   await lagging.kill('SIGKILL');
-  await write(30 * MB, [leader]);
+  await write(25 * MB, [leader]);
   lagging.start(FLAGS);
   await lagging.logged('"message":"fetching a snapshot"');
-  const peak = Math.max(await write(80 * MB, [lagging]), await caughtUp(lagging));
+  const peak = Math.max(await write(60 * MB, [lagging]), await caughtUp(lagging));
   await lagging.logged('"message":"installed a snapshot"');
   expect(peak - usual).toBeLessThan(GROWTH_MAX_KB);
   await holdsTheSame(lagging);
-}, 120_000);
+}, 240_000);
