@@ -15,6 +15,11 @@ export type Input =
   | { readonly kind: 'read'; readonly token: number }
   /** Hand leadership to another member, for which callers may have to wait. `token` comes back in exactly one `settled` effect. */
   | { readonly kind: 'transfer'; readonly token: number; readonly to: ReplicaId }
+  /**
+   * What the host's monotonic clock says, read after all inputs that follow have arrived: before the first input of a turn, while `Replica.mindsTime`
+   * is true.
+   */
+  | { readonly kind: 'time'; readonly nowUs: number }
   /** The host's clock moved by one tick. Sent only while `Replica.restless` is true: idle groups cost nothing. */
   | { readonly kind: 'tick' }
   /** The host's failure detector no longer hears the leader, or the leader's node no longer lists this group's ballot. */
@@ -50,8 +55,16 @@ export interface Delivery extends ChosenEntry {
 export type Settled =
   /** The proposal was chosen in `instance`, in this leadership; it is among `chosen` now or was before. */
   | { readonly token: number; readonly outcome: 'chosen'; readonly instance: Instance }
-  /** The read may be served once everything through `instance` is applied. */
-  | { readonly token: number; readonly outcome: 'read-ready'; readonly instance: Instance }
+  /**
+   * The read may be served once everything through `instance` is applied. If there is `leasedUntilUs`, it rests on a lease alone: the host reads its
+   * monotonic clock again when it answers, and asks for the read anew if that time has come (invariant `lease-checked-at-the-answer`).
+   */
+  | {
+      readonly token: number;
+      readonly outcome: 'read-ready';
+      readonly instance: Instance;
+      readonly leasedUntilUs?: number;
+    }
   /** Certainly had and will have no effect. */
   | { readonly token: number; readonly outcome: 'not-leader' | 'overloaded' }
   /** The change does not follow from the configuration of its instance, or would have kept everything waiting; it certainly has no effect. */

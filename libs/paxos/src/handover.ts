@@ -1,4 +1,5 @@
 import type { Ballot, ReplicaId } from './ballot';
+import type { Message } from './messages';
 import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 
@@ -21,11 +22,14 @@ export class Handover {
     private readonly outbox: Outbox,
   ) {}
 
-  /** The member knows what is chosen, and nothing is open that it could miss: tells it, once in a while. */
-  tell(): void {
+  /**
+   * The member knows what is chosen, and nothing is open that it could miss: tells it, once in a while.
+   * @param round the leases of the rounds through this have been given up
+   */
+  tell(round: number | undefined): void {
     if (this.toldAtTick !== undefined && this.ticks - this.toldAtTick < this.limits.retransmitTicks) return;
     this.toldAtTick = this.ticks;
-    this.outbox.sendNow(this.to, { kind: 'take-over', ballot: this.ballot });
+    this.outbox.sendNow(this.to, takeOver(this.ballot, round));
   }
 
   /** @returns whether the bound has passed: the caller was told that leadership stays here */
@@ -45,4 +49,9 @@ export class Handover {
   fail(): void {
     this.outbox.settle({ token: this.token, outcome: 'not-transferred' });
   }
+}
+
+/** @param round the leases of the rounds through this have been given up; absent where there are none */
+export function takeOver(ballot: Ballot, round: number | undefined): Message {
+  return { kind: 'take-over', ballot, ...(round === undefined ? {} : { round }) };
 }

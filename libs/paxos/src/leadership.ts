@@ -1,14 +1,15 @@
 import { invariant } from '@synod/invariant';
 import type { Acceptor } from './acceptor';
-import type { Ballot, Instance, ReplicaId } from './ballot';
-import { Handover } from './handover';
+import { compareBallots, type Ballot, type Instance, type ReplicaId } from './ballot';
+import { Handover, takeOver } from './handover';
+import { LeaderLease } from './leader-lease';
 import type { Learner } from './learner';
 import { changeIn, mayFollow, voters } from './configuration';
 import { stamped } from './fence';
 import { NO_ANSWERS, type Answers, type Members } from './members';
 import type { Membership } from './membership';
 import type { Message, Value } from './messages';
-import type { ReplicaLimits } from './options';
+import type { LeaseTerms, ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 import { Patience } from './patience';
 import type { Found } from './phase-one';
@@ -24,6 +25,8 @@ export interface LeaderParts {
   readonly requests: Requests;
   readonly limits: ReplicaLimits;
   readonly outbox: Outbox;
+  /** Absent if every read asks a majority. */
+  readonly leases: LeaseTerms | undefined;
 }
 
 /** A value proposed in this ballot and not yet delivered. */
@@ -83,7 +86,7 @@ export class Leadership {
     private readonly found: Found,
     private readonly parts: LeaderParts,
   ) {
-    const { learner, membership, limits, requests, outbox } = parts;
+    const { learner, membership, limits, requests, outbox, leases } = parts;
     // What this replica learned since its promise left is chosen as well.
     const floor = (this.floor = Math.max(found.floor, learner.knownThrough));
     this.provenVersion = membership.version;
@@ -91,7 +94,8 @@ export class Leadership {
     this.firstOwn = Math.max(floor, found.lastFound) + 1;
     this.quorumThrough = floor;
     this.settledThrough = learner.chosenThrough;
-    this.reads = new ReadIndex(ballot, membership, limits, requests, outbox);
+    const lease = leases && new LeaderLease(leases, membership);
+    this.reads = new ReadIndex(ballot, membership, limits, requests, outbox, lease);
     this.patience = new Patience(limits);
     this.noteFound(floor);
   }
@@ -153,8 +157,8 @@ export class Leadership {
     return this.toldBy.get(member) ?? 0;
   }
 
-  confirmed(from: ReplicaId, round: number): void {
-    if (this.reads.confirmed(from, round)) this.patience.progressed();
+  confirmed(from: ReplicaId, { round, held }: Extract<Message, { kind: 'confirmed' }>): void {
+    if (this.reads.confirmed(from, round, held)) this.patience.progressed();
   }
 
   /** Begins to hand leadership over; a transfer in progress to another member is given up for it. */
@@ -179,13 +183,16 @@ export class Leadership {
     return true;
   }
 
-  /** Ends a step, after the learner delivered: answers callers, opens instances, begins a read round, tells the watermark. */
-  endStep(): void {
+  /**
+   * Ends a step, after the learner delivered: answers callers, opens instances, answers reads or begins a round for them, tells the watermark.
+   * @param nowUs the host's clock, where there are leases
+   */
+  endStep(nowUs: number | undefined): void {
     const { learner, membership } = this.parts;
     this.settleDelivered();
     this.propose();
     this.handOver();
-    if (this.recovered) this.reads.begin(learner.chosenThrough);
+    if (this.recovered) this.reads.begin(learner.chosenThrough, this.leaseable ? nowUs : undefined);
     // The next accept carries the watermark. When none is due, it is told by itself; while votes are awaited, that can wait for them.
     if (learner.chosenThrough === this.toldAll || (this.proposals.size > 0 && this.toldAll >= 0)) return;
     this.tell(membership.current.others);
@@ -218,7 +225,7 @@ export class Leadership {
     const known = (id: ReplicaId): Instance => this.toldBy.get(id) ?? -1;
     const [successor] = [...membership.current.ids].sort((a, b) => known(b) - known(a));
     outbox.reached('paxos.leader-removed');
-    if (successor !== undefined) outbox.sendNow(successor, { kind: 'take-over', ballot: this.ballot });
+    if (successor !== undefined) outbox.sendNow(successor, takeOver(this.ballot, this.reads.release()));
   }
 
   private hasQuorum(instance: Instance): boolean {
@@ -240,6 +247,15 @@ export class Leadership {
     return false;
   }
 
+  /** Whether leases may be used and asked for. Not during a handover: whoever is to take over would have to wait for what is granted meanwhile. */
+  private get leaseable(): boolean {
+    const { leases, acceptor } = this.parts;
+    if (leases === undefined || this.handover !== undefined || !this.proven) return false;
+    // Of the quorum that granted, this replica alone has not held its promise back: it gives up leading instead.
+    invariant(compareBallots(acceptor.promised, this.ballot) === 0, 'lease-outlives-no-leader');
+    return true;
+  }
+
   private get awaitsMajority(): boolean {
     return this.proposals.size > 0 || this.reads.inFlight || !this.recovered;
   }
@@ -247,7 +263,8 @@ export class Leadership {
   private handOver(): void {
     const { learner } = this.parts;
     if (this.handover === undefined || !this.recovered || this.proposals.size > 0) return;
-    if ((this.toldBy.get(this.handover.to) ?? -1) >= learner.chosenThrough) this.handover.tell();
+    if ((this.toldBy.get(this.handover.to) ?? -1) < learner.chosenThrough) return;
+    this.handover.tell(this.reads.release());
   }
 
   private settleDelivered(): void {

@@ -24,6 +24,14 @@ export interface ReplicaLimits {
   readonly behindBytes: number;
 }
 
+/** The terms of the leases that a group's leaders are granted; members with other terms grant each other none, or shorter ones. */
+export interface LeaseTerms {
+  /** For how long whoever grants one holds its promises to others back, on its own clock, from when it answered. */
+  readonly holdUs: number;
+  /** For how long the leader counts on that, on its own clock, from before it asked. `leaseTerms` has what is safe. */
+  readonly termUs: number;
+}
+
 export interface ReplicaOptions extends Partial<ReplicaLimits> {
   readonly self: ReplicaId;
   /** The founders of the group, the same on each replica. */
@@ -32,6 +40,8 @@ export interface ReplicaOptions extends Partial<ReplicaLimits> {
   readonly configuration?: Configuration | undefined;
   /** The configuration is from further up the log than the store has applied: this replica has just joined. */
   readonly ahead?: boolean | undefined;
+  /** Leaders answer reads by leases, and others grant them. Without it every read asks a majority. */
+  readonly leases?: LeaseTerms | undefined;
 }
 
 export const DEFAULT_LIMITS: ReplicaLimits = {

@@ -1,6 +1,6 @@
 import { compareBallots, type Ballot, type Instance, type ReplicaId } from './ballot';
 import { NO_ANSWERS, type Answers, type Members } from './members';
-import type { Message, Value, Vote } from './messages';
+import type { Message, Released, Value, Vote } from './messages';
 import type { ReplicaLimits } from './options';
 import type { Outbox } from './outbox';
 import { Patience, type Urge } from './patience';
@@ -56,6 +56,8 @@ export class PhaseOne {
     private readonly members: Members,
     limits: ReplicaLimits,
     private readonly outbox: Outbox,
+    /** What the last leader gave up for this campaign. */
+    private readonly released?: Released,
   ) {
     this.patience = new Patience(limits);
     this.send();
@@ -80,7 +82,12 @@ export class PhaseOne {
   private send(): void {
     for (const to of this.members.ids) {
       if (this.members.answered(this.promises, to)) continue;
-      this.outbox.send(to, { kind: 'prepare', ballot: this.ballot, firstInstance: this.firstInstance });
+      this.outbox.send(to, {
+        kind: 'prepare',
+        ballot: this.ballot,
+        firstInstance: this.firstInstance,
+        ...(this.released === undefined ? {} : { released: this.released }),
+      });
     }
   }
 

@@ -27,6 +27,10 @@ export const RARE_STATES = [
   'paxos.accept-repeated',
   /** A read waited for a round after the one in flight. */
   'paxos.read-waited-for-next-round',
+  /** Reads were answered by a lease. Only where there are leases. */
+  'paxos.read-by-lease',
+  /** A promise, or the support for a campaign, was held back because of a lease. Only where there are leases. */
+  'paxos.promise-held-back',
   /** Reads that waited were refused because leadership was lost. */
   'paxos.reads-refused',
   /** A proposal waited behind another, for the window or for the end of phase 1. */

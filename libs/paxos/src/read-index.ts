@@ -1,4 +1,5 @@
 import type { Ballot, Instance, ReplicaId } from './ballot';
+import type { LeaderLease } from './leader-lease';
 import { NO_ANSWERS, type Answers, type Members } from './members';
 import type { Membership } from './membership';
 import type { ReplicaLimits } from './options';
@@ -15,13 +16,15 @@ interface Round {
   readonly members: Members;
   confirmations: Answers;
   ticks: number;
+  /** Of the lease that it asks for. */
+  readonly holdUs?: number;
 }
 
 /**
  * Linearizable reads without a log entry, as in Raft (Ongaro, "Consensus: Bridging Theory and Practice", §6.4): a majority confirms
  * that it has promised nothing above the leader's ballot, so no later leader had finished phase 1, let alone had a write
  * acknowledged, when the round was sent.
- * Differs: no leases. Waiting reads share rounds, one in flight.
+ * Waiting reads share rounds, one in flight. Where there are leases, a round asks for one too, and reads that come while it holds need no round.
  */
 export class ReadIndex {
   private rounds = 0;
@@ -35,21 +38,47 @@ export class ReadIndex {
     private readonly limits: Pick<ReplicaLimits, 'retransmitTicks'>,
     private readonly requests: Requests,
     private readonly outbox: Outbox,
+    /** Absent if every read asks a majority. */
+    private readonly lease?: LeaderLease,
   ) {}
 
   get inFlight(): boolean {
     return this.round !== undefined;
   }
 
-  /** Ends a step: begins a round for the reads that wait, unless one is in flight, which they came too late for. */
-  begin(chosenThrough: Instance): void {
-    if (!this.requests.hasReads) return;
+  /**
+   * Ends a step: answers the reads that wait by the lease, or else begins a round for them, unless one is in flight, which they came too late for.
+   * @param leaseAtUs the time, unless a lease is neither to be used nor to be asked for now
+   */
+  begin(chosenThrough: Instance, leaseAtUs?: number): void {
+    const lease = leaseAtUs === undefined ? undefined : this.lease;
+    const renews = lease !== undefined && this.serveByLease(lease, chosenThrough, leaseAtUs ?? 0);
+    if (!this.requests.hasReads) {
+      if (renews && this.round === undefined) this.beginRound(chosenThrough, leaseAtUs);
+      return;
+    }
     if (this.round !== undefined) {
       this.cameTooLate = true;
       return;
     }
     if (this.cameTooLate) this.outbox.reached('paxos.read-waited-for-next-round');
     this.cameTooLate = false;
+    this.beginRound(chosenThrough, leaseAtUs);
+  }
+
+  /** @returns whether to begin a round so that the reads after these find a lease too */
+  private serveByLease(lease: LeaderLease, chosenThrough: Instance, nowUs: number): boolean {
+    const leasedUntilUs = lease.endUs(nowUs);
+    if (leasedUntilUs === undefined || !this.requests.hasReads) return false;
+    for (const token of this.requests.takeReads()) {
+      this.outbox.settle({ token, outcome: 'read-ready', instance: chosenThrough, leasedUntilUs });
+    }
+    this.outbox.reached('paxos.read-by-lease');
+    return lease.isAging(nowUs);
+  }
+
+  private beginRound(chosenThrough: Instance, leaseAtUs: number | undefined): void {
+    const asks = this.lease !== undefined && leaseAtUs !== undefined;
     this.round = {
       number: ++this.rounds,
       tokens: this.requests.takeReads(),
@@ -57,13 +86,19 @@ export class ReadIndex {
       members: this.membership.current,
       confirmations: NO_ANSWERS,
       ticks: 0,
+      ...(asks ? { holdUs: this.lease.holdUs } : {}),
     };
+    if (asks) this.lease.ask(this.rounds, leaseAtUs);
     this.send(this.round);
     this.confirmed(this.membership.current.self, this.rounds); // A leader that had promised more would have stepped down.
   }
 
-  /** @returns whether the round is complete */
-  confirmed(from: ReplicaId, number: number): boolean {
+  /**
+   * @param held whether the sender has granted the lease that the round asked for
+   * @returns whether the round is complete
+   */
+  confirmed(from: ReplicaId, number: number, held = false): boolean {
+    if (held) this.lease?.granted(from, number); // Also when the round is complete: the quorum of its grants may come later.
     const { round } = this;
     if (round?.number !== number) return false; // Answers to another round say nothing about reads that came after it.
     round.confirmations = round.members.with(round.confirmations, from);
@@ -86,10 +121,20 @@ export class ReadIndex {
     this.round = undefined;
   }
 
-  private send(round: Round): void {
-    for (const to of round.members.others) {
-      if (round.members.answered(round.confirmations, to)) continue;
-      this.outbox.sendNow(to, { kind: 'confirm', ballot: this.ballot, round: round.number });
+  /**
+   * Leadership is to be handed over: what was granted so far is used no more, since others are told that it binds nobody.
+   * @returns the round through which that is so; undefined where there are no leases
+   */
+  release(): number | undefined {
+    this.lease?.release();
+    return this.lease === undefined ? undefined : this.rounds;
+  }
+
+  private send({ number, members, confirmations, holdUs }: Round): void {
+    const asks = holdUs === undefined ? {} : { holdUs };
+    for (const to of members.others) {
+      if (members.answered(confirmations, to)) continue;
+      this.outbox.sendNow(to, { kind: 'confirm', ballot: this.ballot, round: number, ...asks });
     }
   }
 }

@@ -13,6 +13,10 @@ export type ReplicaRecord =
   | { readonly kind: 'voted'; readonly instance: Instance; readonly ballot: Ballot; readonly value: Value }
   /** A chosen value learned from a peer for which this replica holds no vote of the choosing ballot. */
   | { readonly kind: 'learned'; readonly instance: Instance; readonly value: Value }
+  /**
+   * Leases may have been granted, none for longer than `holdUs`: for so long a restart promises nothing to anybody. 0: what was granted before is over.
+   */
+  | { readonly kind: 'granted'; readonly holdUs: number }
   /** The old end of the log may be gone up to here: the store holds these instances for good. */
   | { readonly kind: 'truncated'; readonly through: Instance }
   /** A vote said again before the part of the log with its `voted` is cut off. Unlike that it promises nothing anew. */

@@ -4,6 +4,8 @@ import type { Effects, Input } from './effects';
 import { stampOf } from './fence';
 import type { ReplicaOptions } from './options';
 import type { Configuration } from './configuration';
+import { LeaderLease } from './leader-lease';
+import { LeaseGrants } from './lease-grants';
 import { Members } from './members';
 import { Membership } from './membership';
 import type { Value } from './messages';
@@ -31,12 +33,14 @@ describe('a group in a world of chance', () => {
     reached.set('acknowledged', (reached.get('acknowledged') ?? 0) + sim.safety.acked);
     reached.set('transferred', (reached.get('transferred') ?? 0) + sim.safety.transferred);
     reached.set('reads served', (reached.get('reads served') ?? 0) + sim.safety.readsServed);
+    reached.set('reads leased', (reached.get('reads leased') ?? 0) + sim.safety.readsLeased);
   });
 
   it('has met every rare state, and done work', () => {
     expect(RARE_STATES.filter((name) => !reached.has(name))).toEqual([]);
     expect(reached.get('acknowledged')).toBeGreaterThan(5_000);
     expect(reached.get('reads served')).toBeGreaterThan(4_000);
+    expect(reached.get('reads leased')).toBeGreaterThan(500);
     expect(reached.get('transferred')).toBeGreaterThan(100);
   });
 
@@ -121,14 +125,21 @@ class ForgetsItsTerm extends Replica {
   }
 }
 
+/** Long enough for elections to begin while a lease holds. */
+const LEASED = { holdUs: 40_000 };
+const LEASES_BROKEN = ['lease-outlives-no-leader', 'reads-see-what-was-acked'];
+
 describe('the simulation finds planted bugs', () => {
   afterEach(() => jest.restoreAllMocks());
 
   /** @returns the invariants that the first failing seed broke */
-  function hunt(makeReplica: (options: ReplicaOptions) => Replica): string | undefined {
+  function hunt(
+    makeReplica: (options: ReplicaOptions) => Replica,
+    leased: { readonly holdUs?: number } = {},
+  ): string | undefined {
     for (let seed = 1; seed <= 100; seed++) {
       try {
-        new SimCluster({ seed, replicas: replicasOf(seed), makeReplica }).run(STEPS);
+        new SimCluster({ seed, replicas: replicasOf(seed), makeReplica, ...leased }).run(STEPS);
       } catch (error) {
         if (error instanceof InvariantViolation) return error.invariant;
         throw error;
@@ -186,6 +197,31 @@ describe('the simulation finds planted bugs', () => {
         );
       });
     expect(['delivered-is-chosen', 'one-command-per-instance']).toContain(hunt((options) => new Replica(options)));
+  });
+
+  it('a lease that is not checked after a pause', () => {
+    jest.spyOn(LeaderLease.prototype, 'endUs').mockImplementation(function (this: LeaderLease, nowUs) {
+      const { held } = this as unknown as { held?: { untilUs: number } };
+      return held && Math.max(held.untilUs, nowUs + 1);
+    });
+    expect(LEASES_BROKEN).toContain(hunt((options) => new Replica(options), LEASED));
+  });
+
+  it('a promise to another while a lease is granted', () => {
+    jest.spyOn(LeaseGrants.prototype, 'forbid').mockReturnValue(false);
+    expect(hunt((options) => new Replica(options), LEASED)).toBe('no-promise-under-a-granted-lease');
+  });
+
+  it('a lease forgotten at restart', () => {
+    jest.spyOn(LeaseGrants.prototype, 'restore').mockReturnValue();
+    expect(hunt((options) => new Replica(options), LEASED)).toBe('no-promise-under-a-granted-lease');
+  });
+
+  it('a lease that does not count with the drift of clocks', () => {
+    const blind = ({ leases, ...options }: ReplicaOptions): ReplicaOptions => {
+      return { ...options, leases: leases && { ...leases, termUs: leases.holdUs } };
+    };
+    expect(LEASES_BROKEN).toContain(hunt((options) => new Replica(blind(options)), LEASED));
   });
 
   it('a value proposed over a vote found in phase 1', () => {

@@ -5,11 +5,12 @@ import { CatchUp } from './catch-up';
 import type { Effects, Input } from './effects';
 import { Leadership } from './leadership';
 import { Learner } from './learner';
+import { LeaseGrants } from './lease-grants';
 import { changeIn, changeTo, type Configuration } from './configuration';
 import type { Members } from './members';
 import { Membership } from './membership';
-import type { Message } from './messages';
-import { DEFAULT_LIMITS, type ReplicaLimits, type ReplicaOptions } from './options';
+import type { Message, Released } from './messages';
+import { DEFAULT_LIMITS, type LeaseTerms, type ReplicaLimits, type ReplicaOptions } from './options';
 import { Outbox } from './outbox';
 import { PhaseOne, type Found } from './phase-one';
 import { Probing } from './probing';
@@ -38,6 +39,8 @@ export class Replica {
   private readonly learner: Learner;
   private readonly catchUp: CatchUp;
   private readonly requests: Requests;
+  private readonly grants: LeaseGrants;
+  private readonly leases: LeaseTerms | undefined;
   private current: Role = FOLLOWER;
   /** Ballot of the replica believed to lead or to be about to; `undefined` once it is lost. */
   private leader: Ballot | undefined;
@@ -47,9 +50,14 @@ export class Replica {
   private seen: Ballot = NO_BALLOT;
   /** Ballot of a leader that waits to hear that its watermark has arrived. */
   private owesReplyTo: Ballot | undefined;
+  /** The host's clock, in the turn that this step is of; known while `mindsTime`. */
+  private nowUs: number | undefined;
+  /** What the last leader that handed over to this replica gave up for it. */
+  private released: Released | undefined;
 
   constructor(options: ReplicaOptions) {
-    const { self, members, configuration, ahead, ...limits } = options;
+    const { self, members, configuration, ahead, leases, ...limits } = options;
+    this.leases = leases;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.membership = new Membership(self, { members, configuration, ahead });
     this.roleVersion = this.membership.version;
@@ -57,12 +65,14 @@ export class Replica {
     this.learner = new Learner(self, this.membership, this.acceptor, this.limits, this.outbox);
     this.catchUp = new CatchUp(this.membership, this.limits, this.outbox);
     this.requests = new Requests(this.limits, this.outbox);
+    this.grants = new LeaseGrants(leases, this.outbox);
   }
 
   /** Replays a record of this replica's disk, in the order in which they were persisted; before `restored`. */
   restore(record: ReplicaRecord): void {
     if (record.kind === 'learned') this.learner.restore(record);
     else if (record.kind === 'truncated') this.learner.restoreTruncated(record.through);
+    else if (record.kind === 'granted') this.grants.restore(record.holdUs);
     else this.acceptor.restore(record);
   }
 
@@ -81,7 +91,7 @@ export class Replica {
    * @param through the store must hold it for good: the cut must not reach beyond, or `recordsAbove` must be said as well
    */
   hardState(through: Instance): ReplicaRecord[] {
-    return [...this.acceptor.hardState(), { kind: 'truncated', through }];
+    return [...this.acceptor.hardState(), ...this.grants.hardState, { kind: 'truncated', through }];
   }
 
   /**
@@ -95,6 +105,8 @@ export class Replica {
   }
 
   step(input: Input): Effects {
+    if (input.kind === 'time') return this.seeTime(input.nowUs);
+    invariant(this.nowUs !== undefined || !this.mindsTime, 'time-comes-first');
     switch (input.kind) {
       case 'receive':
         if (this.hears(input.from, input.message)) this.receive(input.from, input.message);
@@ -190,10 +202,23 @@ export class Replica {
     return this.current.kind === 'leading' && this.current.recovered;
   }
 
+  /** Whether it has to be told the time, by an input before the others of each turn. */
+  get mindsTime(): boolean {
+    return this.grants.mindTime;
+  }
+
   /** Whether it waits for something that a lost message could withhold for ever. Only then it needs ticks. */
   get restless(): boolean {
     if (this.catchUp.lacks(this.learner.knownThrough)) return true;
     return this.current.kind === 'leading' ? this.current.restless : this.current.kind !== 'follower';
+  }
+
+  /** Nothing else follows from it: what waits for a time looks at it at a tick, or when it is asked. */
+  private seeTime(nowUs: number): Effects {
+    invariant(nowUs >= (this.nowUs ?? nowUs), 'time-never-goes-back', () => `${nowUs} after ${this.nowUs}`);
+    this.nowUs = nowUs;
+    this.grants.at(nowUs);
+    return this.outbox.take();
   }
 
   /** Late words of a removed replica change nothing; but a leader that its own change removed names its successor as its last. */
@@ -211,10 +236,12 @@ export class Replica {
         this.catchUp.want(message.chosenThrough, from);
         if (this.current.kind !== 'probing') return;
         this.current.reply(from, message);
-        if (this.current.succeeded) this.campaign();
-        return;
+        return this.endProbing();
       case 'prepare':
         if (from !== message.ballot.replica) return;
+        // As if it had not come: the candidate asks again.
+        if (this.mustHold(message.ballot, message.released)) return this.outbox.reached('paxos.promise-held-back');
+        this.grants.release(message.released);
         if (compareBallots(message.ballot, this.promised) > 0) this.follow(message.ballot);
         // A promise tells the votes above its watermark: what was forgotten must not pass for never voted on.
         invariant(this.truncatedThrough <= this.chosenThrough, 'truncated-is-never-empty');
@@ -241,7 +268,7 @@ export class Replica {
         else this.leadershipIn(message.ballot)?.told(from, message.chosenThrough);
         return;
       case 'confirmed':
-        this.leadershipIn(message.ballot)?.confirmed(from, message.round);
+        this.leadershipIn(message.ballot)?.confirmed(from, message);
         return;
       case 'catch-up':
         return this.answerCatchUp(from, message.firstInstance);
@@ -268,16 +295,26 @@ export class Replica {
         this.owesReplyTo = ballot;
         return this.hearWatermark(ballot, message.chosenThrough);
       case 'confirm':
-        // Claims nothing about this disk: nothing higher is promised even in memory.
-        return this.outbox.sendNow(from, { kind: 'confirmed', ballot, round: message.round });
+        return this.confirm(from, message);
       case 'take-over':
-        return this.takeOver();
+        return this.takeOver(message);
     }
   }
 
+  private confirm(from: ReplicaId, { ballot, round, holdUs }: Extract<Message, { kind: 'confirm' }>): void {
+    if (holdUs !== undefined && this.grants.grant(ballot, round, holdUs, this.nowUs ?? 0)) {
+      return this.outbox.send(from, { kind: 'confirmed', ballot, round, held: true });
+    }
+    // Claims nothing about this disk: nothing higher is promised even in memory.
+    this.outbox.sendNow(from, { kind: 'confirmed', ballot, round });
+  }
+
   /** The leader itself asks for a successor: nobody has to be asked whether it is lost. */
-  private takeOver(): void {
+  private takeOver({ ballot, round }: Extract<Message, { kind: 'take-over' }>): void {
     if (this.current.kind !== 'follower' || !this.membership.mayLead) return;
+    if (round !== undefined) this.released = { ballot, round };
+    this.grants.release(this.released);
+    if (this.mustHold(this.nextBallot())) return this.outbox.reached('paxos.promise-held-back');
     this.outbox.reached('paxos.took-over');
     this.campaign();
   }
@@ -348,7 +385,9 @@ export class Replica {
   private answerProbe(from: ReplicaId, ballot: Ballot): void {
     const lost = this.leader === undefined || this.leader.replica === from;
     const campaigns = this.current.kind === 'preparing';
-    const granted = lost && !campaigns && compareBallots(ballot, this.promised) > 0;
+    const held = this.mustHold(ballot);
+    if (held) this.outbox.reached('paxos.promise-held-back');
+    const granted = lost && !held && !campaigns && compareBallots(ballot, this.promised) > 0;
     if (!lost) this.outbox.reached('paxos.probe-refused');
     this.outbox.sendNow(from, {
       kind: 'probe-reply',
@@ -371,7 +410,17 @@ export class Replica {
     if (!this.membership.mayLead) return;
     const probing = new Probing(this.nextBallot(), this.members, this.limits, this.outbox);
     this.current = probing;
-    if (probing.succeeded) this.campaign(); // Alone in its group.
+    this.endProbing(); // Alone in its group.
+  }
+
+  /** Campaigns once a majority would support it, and this replica's own promise is not held back for another. */
+  private endProbing(): void {
+    if (this.current.kind === 'probing' && this.current.succeeded && !this.mustHold(this.nextBallot())) this.campaign();
+  }
+
+  /** Whether a promise to a ballot would break the lease of a leader: invariant `no-promise-under-a-granted-lease`. */
+  private mustHold(ballot: Ballot, released?: Released): boolean {
+    return this.grants.forbid(ballot, this.promised, released, this.nowUs ?? 0);
   }
 
   private transfer(token: number, to: ReplicaId): void {
@@ -389,15 +438,17 @@ export class Replica {
     // A fresh round even after a clean restart: reuse could give a ballot two values.
     const ballot = this.nextBallot();
     invariant(ballot.round > this.promised.round, 'round-never-reused');
+    invariant(!this.mustHold(ballot), 'no-promise-under-a-granted-lease', () => formatBallot(ballot));
     this.acceptor.raise(ballot);
     this.leader = undefined;
-    this.current = new PhaseOne(ballot, this.chosenThrough + 1, this.members, this.limits, this.outbox);
+    const { members, limits, outbox, released } = this;
+    this.current = new PhaseOne(ballot, this.chosenThrough + 1, members, limits, outbox, released);
   }
 
   private lead(ballot: Ballot, found: Found): void {
     invariant(compareBallots(ballot, this.promised) === 0, 'leader-holds-its-promise', () => formatBallot(ballot));
-    const { membership, acceptor, learner, requests, limits, outbox } = this;
-    this.current = new Leadership(ballot, found, { membership, acceptor, learner, requests, limits, outbox });
+    const { membership, acceptor, learner, requests, limits, outbox, leases } = this;
+    this.current = new Leadership(ballot, found, { membership, acceptor, learner, requests, limits, outbox, leases });
     this.leader = ballot;
     this.learner.hear(ballot, found.floor);
     this.catchUp.want(found.floor, found.floorHolder);
@@ -479,7 +530,7 @@ export class Replica {
       case 'preparing':
         // Quiet until the host, which draws the delays, says again that the leader is lost.
         if (this.current.tick() === 'give-up') this.stepDown();
-        return;
+        return this.endProbing();
       case 'leading':
         if (this.current.tick()) return;
         this.outbox.reached('paxos.check-quorum-failed');
@@ -490,7 +541,7 @@ export class Replica {
   /** What every step may have made possible. */
   private endStep(): void {
     this.learner.advance();
-    if (this.current.kind === 'leading') this.current.endStep();
+    if (this.current.kind === 'leading') this.current.endStep(this.nowUs);
     if (this.roleVersion !== this.membership.version) this.meetConfiguration();
     this.catchUp.ask(this.learner.knownThrough);
     const ballot = this.owesReplyTo;

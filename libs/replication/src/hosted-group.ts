@@ -1,6 +1,6 @@
 import { type Delivery, type Effects, type Input, type Instance, type Replica, type ReplicaId } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
-import type { StoreReader, StoreTransaction } from '@synod/runtime';
+import type { Clock, StoreReader, StoreTransaction } from '@synod/runtime';
 import type {
   BarrierResult,
   ChangeResult,
@@ -63,6 +63,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     /** What the store holds. Its applied index grows by one: invariant `applied-in-order`. */
     private state_: GroupState,
     private readonly wake: () => void,
+    private readonly clock: Pick<Clock, 'monotonicUs'>,
   ) {
     this.noted = this.configuration;
   }
@@ -203,6 +204,8 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       this.inputs.push({ kind: 'read', token: this.nextToken++ });
       this.readers = [];
     }
+    // Read when all of the turn's inputs have come, and before any of them takes effect: what is granted or asked for does not begin too early or too late.
+    if (this.replica.mindsTime) this.inputs.unshift({ kind: 'time', nowUs: this.clock.monotonicUs() });
     const effects = this.inputs.map((input) => this.replica.step(input));
     this.inputs.length = 0;
     return effects;
@@ -253,6 +256,11 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
         }
         const readers = this.reads.get(token) ?? [];
         this.reads.delete(token);
+        if (this.isLeaseOver(settlement)) {
+          this.readers.push(...readers);
+          this.wake();
+          continue;
+        }
         for (const resolve of readers) resolve(this.barrierResult(settlement));
       }
     }
@@ -291,6 +299,15 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     this.transfers.clear();
     this.proposals.clear();
     this.reads.clear();
+  }
+
+  /**
+   * Invariant `lease-checked-at-the-answer`: what rests on a lease is answered only if the clock, read now, says that it holds. The process may have stood
+   * still since the replica looked.
+   */
+  private isLeaseOver(settlement: Effects['settled'][number]): boolean {
+    if (settlement.outcome !== 'read-ready' || settlement.leasedUntilUs === undefined) return false;
+    return this.clock.monotonicUs() >= settlement.leasedUntilUs;
   }
 
   private notLeader(): { kind: 'not-leader'; leader: NodeId | undefined } {

@@ -19,6 +19,7 @@ export type {
 export {
   DEFAULT_LOG_LIMITS,
   DEFAULT_TIMES,
+  type LeaseOptions,
   lostLog,
   type LogLimits,
   type Rebuilt,

@@ -46,6 +46,7 @@ function instanceOf(record: GroupRecord): Instance {
       return record.instance;
     case 'founded':
     case 'promised':
+    case 'granted':
     case 'truncated':
     case 'destroyed':
       return 0;

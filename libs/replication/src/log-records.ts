@@ -14,6 +14,7 @@ export const RECORD_KIND = {
   learned: 4,
   truncated: 5,
   kept: 6,
+  granted: 7,
   destroyed: 16,
 } as const;
 
@@ -37,6 +38,11 @@ export function encodeGroupRecord(record: GroupRecord): Buffer {
     case 'promised': {
       const bytes = Buffer.allocUnsafe(8);
       writeBallot(bytes, 0, record.ballot);
+      return bytes;
+    }
+    case 'granted': {
+      const bytes = Buffer.allocUnsafe(6);
+      bytes.writeUIntBE(record.holdUs, 0, 6);
       return bytes;
     }
     case 'truncated': {
@@ -73,6 +79,8 @@ export function decodeGroupRecord(group: GroupId, kind: number, payload: Buffer)
       return { kind: 'destroyed', replicaId: payload.readUInt32BE() };
     case RECORD_KIND.promised:
       return { kind: 'promised', ballot: readBallot(payload, 0) };
+    case RECORD_KIND.granted:
+      return { kind: 'granted', holdUs: payload.readUIntBE(0, 6) };
     case RECORD_KIND.truncated:
       return { kind: 'truncated', through: readInstance(payload, 0) };
     case RECORD_KIND.voted:

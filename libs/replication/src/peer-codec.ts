@@ -1,6 +1,6 @@
 import { messageCodec, required, type peerV1 } from '@synod/contracts';
 import { unreachable } from '@synod/invariant';
-import type { Message, Value } from '@synod/paxos';
+import type { Message, Released, Value } from '@synod/paxos';
 import type { Codec } from '@synod/runtime';
 import { ballotFromWire, ballotToWire } from './ballot-codec';
 import type { LedGroup, PeerMessage } from './peer-messages';
@@ -95,6 +95,14 @@ function ledGroupFromWire({ group, ballot, chosenThrough }: peerV1.LedGroup__Out
   return { group, ballot: ballotFromWire(ballot), chosenThrough: Number(chosenThrough) };
 }
 
+function releasedToWire({ ballot, round }: Released): peerV1.ReleasedLeases {
+  return { ballot: ballotToWire(ballot), round };
+}
+
+function releasedFromWire({ ballot, round }: peerV1.ReleasedLeases__Output): Released {
+  return { ballot: ballotFromWire(ballot), round: Number(round) };
+}
+
 /** The member of the oneof `body` that carries a Paxos message. */
 function groupBodyToWire(message: Message): peerV1.GroupMessage {
   switch (message.kind) {
@@ -105,7 +113,13 @@ function groupBodyToWire(message: Message): peerV1.GroupMessage {
       return { probeReply: { ballot: ballotToWire(ballot), granted, promised: ballotToWire(promised), chosenThrough } };
     }
     case 'prepare':
-      return { prepare: { ballot: ballotToWire(message.ballot), firstInstance: message.firstInstance } };
+      return {
+        prepare: {
+          ballot: ballotToWire(message.ballot),
+          firstInstance: message.firstInstance,
+          ...(message.released === undefined ? {} : { released: releasedToWire(message.released) }),
+        },
+      };
     case 'promise': {
       const { ballot, firstInstance, page, last, votes, chosenThrough } = message;
       return {
@@ -138,11 +152,28 @@ function groupBodyToWire(message: Message): peerV1.GroupMessage {
     case 'chosen-reply':
       return { chosenReply: { ballot: ballotToWire(message.ballot), chosenThrough: message.chosenThrough } };
     case 'confirm':
-      return { confirm: { ballot: ballotToWire(message.ballot), round: message.round } };
+      return {
+        confirm: {
+          ballot: ballotToWire(message.ballot),
+          round: message.round,
+          ...(message.holdUs === undefined ? {} : { holdUs: message.holdUs }),
+        },
+      };
     case 'confirmed':
-      return { confirmed: { ballot: ballotToWire(message.ballot), round: message.round } };
+      return {
+        confirmed: {
+          ballot: ballotToWire(message.ballot),
+          round: message.round,
+          ...(message.held === undefined ? {} : { held: true }),
+        },
+      };
     case 'take-over':
-      return { takeOver: { ballot: ballotToWire(message.ballot) } };
+      return {
+        takeOver: {
+          ballot: ballotToWire(message.ballot),
+          ...(message.round === undefined ? {} : { leasing: true, round: message.round }),
+        },
+      };
     case 'catch-up':
       return { catchUp: { firstInstance: message.firstInstance } };
     case 'catch-up-reply': {
@@ -169,8 +200,13 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
       };
     }
     case 'prepare': {
-      const { ballot, firstInstance } = required(message.prepare, 'prepare');
-      return { kind: 'prepare', ballot: ballotFromWire(ballot), firstInstance: Number(firstInstance) };
+      const { ballot, firstInstance, released } = required(message.prepare, 'prepare');
+      return {
+        kind: 'prepare',
+        ballot: ballotFromWire(ballot),
+        firstInstance: Number(firstInstance),
+        ...(released === null ? {} : { released: releasedFromWire(released) }),
+      };
     }
     case 'promise': {
       const { ballot, firstInstance, page, last, votes, chosenThrough } = required(message.promise, 'promise');
@@ -220,15 +256,23 @@ function groupBodyFromWire(message: peerV1.GroupMessage__Output): Message {
       return { kind: 'chosen-reply', ballot: ballotFromWire(ballot), chosenThrough: Number(chosenThrough) };
     }
     case 'confirm': {
-      const { ballot, round } = required(message.confirm, 'confirm');
-      return { kind: 'confirm', ballot: ballotFromWire(ballot), round: Number(round) };
+      const { ballot, round, holdUs } = required(message.confirm, 'confirm');
+      const asks = Number(holdUs) === 0 ? {} : { holdUs: Number(holdUs) };
+      return { kind: 'confirm', ballot: ballotFromWire(ballot), round: Number(round), ...asks };
     }
     case 'confirmed': {
-      const { ballot, round } = required(message.confirmed, 'confirmed');
-      return { kind: 'confirmed', ballot: ballotFromWire(ballot), round: Number(round) };
+      const { ballot, round, held } = required(message.confirmed, 'confirmed');
+      return {
+        kind: 'confirmed',
+        ballot: ballotFromWire(ballot),
+        round: Number(round),
+        ...(held ? { held } : {}),
+      };
     }
-    case 'takeOver':
-      return { kind: 'take-over', ballot: ballotFromWire(message.takeOver?.ballot) };
+    case 'takeOver': {
+      const { ballot, leasing, round } = required(message.takeOver, 'take_over');
+      return { kind: 'take-over', ballot: ballotFromWire(ballot), ...(leasing ? { round: Number(round) } : {}) };
+    }
     case 'catchUp':
       return { kind: 'catch-up', firstInstance: Number(required(message.catchUp, 'catch_up').firstInstance) };
     case 'catchUpReply': {

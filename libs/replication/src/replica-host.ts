@@ -2,6 +2,7 @@ import {
   changeIn,
   DEFAULT_LIMITS,
   foundingOf,
+  leaseTerms,
   Replica,
   type Ballot,
   type ChosenEntry,
@@ -92,6 +93,11 @@ export const DEFAULT_LOG_LIMITS: LogLimits = {
   tailBytes: DEFAULT_LIMITS.tailBytes,
 };
 
+export interface LeaseOptions {
+  /** How much faster or slower than true time the monotonic clock of any member may run, in parts per million. */
+  readonly maxClockDriftPpm: number;
+}
+
 /** What a replica was made of at a start. */
 export interface Rebuilt {
   /** From the log. */
@@ -122,6 +128,8 @@ export interface ReplicaHostOptions {
   readonly walFolder: string;
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
+  /** Leaders answer reads by leases as long as an election time-out, less what clocks may be wrong; every read asks a majority if absent. */
+  readonly leases?: LeaseOptions;
   readonly observer?: ReplicationObserver;
   /** Called once if the log or the store fails: the process must end, since what it promised may be gone. */
   readonly failed: (error: unknown) => void;
@@ -235,6 +243,7 @@ export class ReplicaHost {
     if (recovered?.founding === undefined && appliedThrough > 0)
       throw lostLog(`group ${group} was applied here through ${appliedThrough}`);
     const { tailInstances, tailBytes } = this.logLimits;
+    const { leases, ports } = this.options;
     const replica = new Replica({
       self: self.replicaId,
       members: members.map((member) => member.replicaId),
@@ -242,6 +251,8 @@ export class ReplicaHost {
       ahead,
       tailInstances,
       tailBytes,
+      // Nobody who hears the leader's last words suspects it sooner, so that holding promises back delays no election.
+      leases: leases && leaseTerms(this.times.electionTimeoutUs, leases.maxClockDriftPpm),
     });
     for (const record of recovered?.records ?? []) replica.restore(record);
     const { promised, truncatedThrough } = replica;
@@ -249,7 +260,8 @@ export class ReplicaHost {
     this.options.observer?.recovered(group, self, recovered?.records ?? [], rebuilt);
     if (truncatedThrough > appliedThrough) throw lostState(group, rebuilt);
     replica.restored(appliedThrough, snapshotThrough, term);
-    const hosted = new HostedGroup<R>(options, self, replica, state, () => this.wake(hosted as HostedGroup<unknown>));
+    const wake = (): void => this.wake(hosted as HostedGroup<unknown>);
+    const hosted = new HostedGroup<R>(options, self, replica, state, wake, ports.clock);
     hosted.destroyed = recovered?.destroyed ?? new Set();
     this.groups_.set(group, hosted as HostedGroup<unknown>);
     options.stateMachine.load(slotPrefix(options.prefix, state.slot), this.options.store);

@@ -2,7 +2,7 @@ import { formatBallot } from '../ballot';
 import { changeIn, type Configuration } from '../configuration';
 import type { Delivery, Effects } from '../effects';
 import { isFenced, stampOf } from '../fence';
-import type { Envelope, Message, Value } from '../messages';
+import type { Envelope, Message, Released, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
 
 /** A value as traces write it: its commands as text, `no-op` for none, and behind `@` the ballot that it names. */
@@ -33,7 +33,7 @@ export function formatMessage(message: Message): string {
       return `probe-reply ${formatBallot(message.ballot)} ${answer} promised=${formatBallot(message.promised)} chosen=${message.chosenThrough}`;
     }
     case 'prepare':
-      return `prepare ${formatBallot(message.ballot)} from=${message.firstInstance}`;
+      return `prepare ${formatBallot(message.ballot)} from=${message.firstInstance}${formatReleased(message.released)}`;
     case 'promise': {
       const votes = message.votes.map(
         ({ instance, ballot, value }) => `${instance}: ${formatBallot(ballot)} ${formatValue(value)}`,
@@ -53,10 +53,12 @@ export function formatMessage(message: Message): string {
     case 'chosen-reply':
       return `${kind} ${formatBallot(message.ballot)} through=${message.chosenThrough}`;
     case 'confirm':
-    case 'confirmed':
-      return `${kind} ${formatBallot(message.ballot)} round=${message.round}`;
+    case 'confirmed': {
+      const hold = message.kind === 'confirm' ? message.holdUs : message.held && 'yes';
+      return `${kind} ${formatBallot(message.ballot)} round=${message.round}${hold === undefined ? '' : ` hold=${hold}`}`;
+    }
     case 'take-over':
-      return `take-over ${formatBallot(message.ballot)}`;
+      return `take-over ${formatBallot(message.ballot)}${message.round === undefined ? '' : ` released=${message.round}`}`;
     case 'catch-up':
       return `catch-up from=${message.firstInstance}`;
     case 'catch-up-reply': {
@@ -68,6 +70,10 @@ export function formatMessage(message: Message): string {
   }
 }
 
+function formatReleased(released: Released | undefined): string {
+  return released === undefined ? '' : ` released=${formatBallot(released.ballot)}/${released.round}`;
+}
+
 export function formatRecord(record: ReplicaRecord): string {
   switch (record.kind) {
     case 'promised':
@@ -76,6 +82,8 @@ export function formatRecord(record: ReplicaRecord): string {
       return `voted ${formatBallot(record.ballot)} ${record.instance}=${formatValue(record.value)}`;
     case 'learned':
       return `learned ${record.instance}=${formatValue(record.value)}`;
+    case 'granted':
+      return `granted hold=${record.holdUs}`;
     case 'truncated':
       return `truncated through=${record.through}`;
     case 'kept':
@@ -107,7 +115,9 @@ export function formatEffects(who: string, effects: Effects, nameOf: (token: num
     ...effects.chosen.map((delivery) => line('chosen', formatDelivery(delivery))),
     ...effects.settled.map((settled) => {
       const where = 'instance' in settled ? ` ${settled.instance}` : '';
-      return line('settled', `${nameOf(settled.token)} ${settled.outcome}${where}`);
+      const until =
+        'leasedUntilUs' in settled && settled.leasedUntilUs !== undefined ? ` until=${settled.leasedUntilUs}` : '';
+      return line('settled', `${nameOf(settled.token)} ${settled.outcome}${where}${until}`);
     }),
     ...effects.needsSnapshot.map((from) => line('needs', `snapshot from r${from}`)),
     ...effects.reached.map((name) => line('reached', name)),

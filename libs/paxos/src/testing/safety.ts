@@ -6,6 +6,7 @@ import { stampOf } from '../fence';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
 import { sameValue } from '../value';
+import type { LeaseSafety } from './lease-safety';
 import type { SimNode } from './sim-node';
 
 interface Begun {
@@ -20,6 +21,8 @@ interface Begun {
 export class Safety {
   acked = 0;
   readsServed = 0;
+  /** By a lease, without a round. */
+  readsLeased = 0;
   transferred = 0;
   readonly reached = new Map<string, number>();
   private ackedThrough: Instance = 0;
@@ -41,7 +44,10 @@ export class Safety {
   /** Each configuration, and the first instance that it holds for. */
   private readonly configurations: { readonly first: Instance; readonly configuration: Configuration }[];
 
-  constructor(founders: readonly ReplicaId[]) {
+  constructor(
+    founders: readonly ReplicaId[],
+    private readonly leases?: LeaseSafety,
+  ) {
     this.configurations = [{ first: 1, configuration: foundingOf(founders.map((replicaId) => ({ replicaId }))) }];
   }
 
@@ -74,6 +80,7 @@ export class Safety {
   /** A message left that vouches for the sender's disk. */
   left(node: ReplicaId, { to, message }: Envelope): void {
     if (to === node) return;
+    this.leases?.left(node, { to, message });
     if (message.kind === 'promise' || message.kind === 'accepted' || message.kind === 'prepare')
       this.vouch(node, message.ballot);
   }
@@ -102,7 +109,8 @@ export class Safety {
     this.deliveredThrough.set(node.id, through);
   }
 
-  stepped(node: SimNode, effects: Effects): void {
+  stepped(node: SimNode, effects: Effects, nowUs: number): void {
+    this.leases?.stepped(node.id, effects, nowUs);
     for (const name of effects.reached) this.reached.set(name, (this.reached.get(name) ?? 0) + 1);
     for (const delivery of effects.chosen) this.deliver(node.id, delivery);
     for (const settled of effects.settled) this.settle(node, settled);
@@ -181,6 +189,19 @@ export class Safety {
     );
   }
 
+  /** Nobody has led with a higher ballot while a leader counts on its lease. */
+  private leased({ id, replica }: SimNode): void {
+    this.readsLeased++;
+    const ballot = replica?.leaderBallot ?? NO_BALLOT;
+    this.leases?.leased(ballot, replica?.configuration ?? this.configuration);
+    const later = this.served.find((other) => compareBallots(other.ballot, ballot) > 0);
+    invariant(
+      ballot.replica === id && later === undefined,
+      'lease-outlives-no-leader',
+      () => `replica ${id} in ${formatBallot(ballot)}, while ${formatBallot(later?.ballot ?? NO_BALLOT)} led`,
+    );
+  }
+
   private settle(node: SimNode, settled: Effects['settled'][number]): void {
     const begun = this.begun.get(settled.token);
     invariant(begun?.node === node.id, 'settled-once', () => `token ${settled.token}`);
@@ -202,6 +223,7 @@ export class Safety {
           return `a read on ${node.id} at ${settled.instance} began after ${begun.ackedThrough} was acknowledged`;
         });
         invariant(node.applied >= settled.instance, 'read-after-applied');
+        if (settled.leasedUntilUs !== undefined) this.leased(node);
         this.readsServed++;
         return;
       case 'not-leader':

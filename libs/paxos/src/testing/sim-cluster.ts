@@ -1,9 +1,11 @@
 import { compareBallots, type ReplicaId } from '../ballot';
 import { changeTo, type Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
+import { leaseTerms } from '../leader-lease';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaOptions } from '../options';
 import { Replica } from '../replica';
+import { LeaseSafety } from './lease-safety';
 import { SimRandom } from './random';
 import { Safety } from './safety';
 import { SimNode, type NodeWorld } from './sim-node';
@@ -13,6 +15,8 @@ export interface SimOptions {
   readonly replicas: number;
   /** To plant a bug. */
   readonly makeReplica?: (options: ReplicaOptions) => Replica;
+  /** Of what its leaders are granted; half of the seeds have such leases if absent. */
+  readonly holdUs?: number;
 }
 
 interface Flying {
@@ -32,7 +36,15 @@ interface Weather {
   readonly leaderLost: number;
   readonly sync: number;
   readonly change: number;
+  /** That a process stands still, and its clock does not. */
+  readonly pause: number;
 }
+
+/** True time from one event to the next, and from one round of a healed world to the next. */
+const EVENT_US = 100;
+const ROUND_US = 2_000;
+/** A clock may be so much too fast or too slow. */
+const DRIFT_PPM = 300_000;
 
 /** Replicas that may join a group beside its founders, one after the other. */
 const SPARES = 5;
@@ -48,6 +60,8 @@ export class SimCluster implements NodeWorld {
   readonly nodes: readonly SimNode[];
   readonly digest: string[] = [];
   private readonly random: SimRandom;
+  private readonly leaseRandom: SimRandom;
+  private readonly leased: boolean;
   private readonly weather: Weather;
   private flying: Flying[] = [];
   /** Messages that took the long way: they arrive when the group has long moved on. */
@@ -57,8 +71,12 @@ export class SimCluster implements NodeWorld {
   private readonly fetching = new Map<ReplicaId, ReplicaId>();
   private healed = false;
   private nextToken = 1;
+  private nowUs = 0;
+  private readonly clocks: readonly { readonly bootUs: number; readonly rate: number }[];
+  /** Who stands still, for how many more events. */
+  private readonly paused = new Map<ReplicaId, number>();
 
-  constructor({ seed, replicas, makeReplica = (options) => new Replica(options) }: SimOptions) {
+  constructor({ seed, replicas, makeReplica = (options) => new Replica(options), holdUs }: SimOptions) {
     const random = (this.random = new SimRandom(seed));
     this.weather = {
       loss: random.chance(0.5) ? random.below(25) / 100 : 0,
@@ -70,6 +88,7 @@ export class SimCluster implements NodeWorld {
       leaderLost: random.pick([0.002, 0.01, 0.03]),
       sync: random.pick([0.05, 0.2, 0.5]),
       change: random.chance(0.5) ? random.pick([0.01, 0.04, 0.1]) : 0,
+      pause: 0.002,
     };
     const limits = {
       windowInstances: random.pick([1, 3, 16]),
@@ -82,9 +101,17 @@ export class SimCluster implements NodeWorld {
       ...(seed % 5 === 0 ? { behindBytes: 200 } : {}),
     };
     const members = Array.from({ length: replicas }, (_, index) => index + 1);
-    this.safety = new Safety(members);
+    // Drawn apart, so that the seeds without leases are what they were.
+    const drawn = (this.leaseRandom = new SimRandom(seed ^ 0x1ea5e));
+    const hold = holdUs ?? (drawn.chance(0.5) ? drawn.pick([2_000, 10_000, 40_000]) : undefined);
+    const leases = hold === undefined ? undefined : leaseTerms(hold, DRIFT_PPM);
+    this.leased = leases !== undefined;
+    this.safety = new Safety(members, leases && new LeaseSafety(leases, 1 + DRIFT_PPM / 1_000_000));
     const ids = Array.from({ length: replicas + (this.weather.change > 0 ? SPARES : 0) }, (_, index) => index + 1);
-    this.nodes = ids.map((self) => new SimNode({ self, members, ...limits }, makeReplica, this));
+    this.clocks = ids.map(() => {
+      return { bootUs: drawn.below(1_000_000), rate: 1 + (drawn.pick([-1, 0, 1]) * DRIFT_PPM) / 1_000_000 };
+    });
+    this.nodes = ids.map((self) => new SimNode({ self, members, ...limits, leases }, makeReplica, this));
   }
 
   run(steps: number): this {
@@ -96,6 +123,7 @@ export class SimCluster implements NodeWorld {
   heal(roundsMax: number): number {
     this.healed = true;
     this.cut.clear();
+    this.paused.clear();
     const acked = this.safety.acked;
     for (let round = 1; round <= roundsMax; round++) {
       this.settleMembers();
@@ -127,19 +155,26 @@ export class SimCluster implements NodeWorld {
     if (this.flying.length > FLYING_MAX) this.flying.splice(this.random.below(this.flying.length), 1);
   }
 
+  clockOf(node: ReplicaId): number {
+    const { bootUs = 0, rate = 1 } = this.clocks[node - 1] ?? {};
+    return bootUs + Math.floor(this.nowUs * rate);
+  }
+
   durable(...[node, record]: Parameters<NodeWorld['durable']>): void {
     this.safety.durable(node, record);
   }
 
   effects(node: SimNode, effects: Effects): void {
-    this.safety.stepped(node, effects);
+    this.safety.stepped(node, effects, this.nowUs);
     for (const from of effects.needsSnapshot) if (!this.fetching.has(node.id)) this.fetching.set(node.id, from);
     for (const { instance, value } of effects.chosen) this.digest.push(`${node.id}:${instance}=${value.join()}`);
   }
 
   private happen(): void {
     const { random, weather } = this;
+    this.nowUs += EVENT_US;
     const node = random.pick(this.nodes);
+    if (this.standsStill(node)) return;
     if (random.chance(weather.crash)) this.crashSome(node);
     if (node.replica === undefined) {
       if (node.exists && random.chance(0.05)) this.restart(node);
@@ -170,7 +205,20 @@ export class SimCluster implements NodeWorld {
     if (this.flying.length === 0) return;
     const index = this.weather.reorders && !this.healed ? this.random.below(this.flying.length) : 0;
     const [flying] = this.flying.splice(index, 1);
-    if (flying !== undefined) this.nodes[flying.to - 1]?.step(flying.input);
+    if (flying === undefined) return;
+    if (this.paused.has(flying.to)) this.flying.push(flying);
+    else this.nodes[flying.to - 1]?.step(flying.input);
+  }
+
+  /** Whether a node's process does nothing now; what comes for it waits. */
+  private standsStill({ id, replica }: SimNode): boolean {
+    for (const [other, events] of this.paused) {
+      if (events === 0) this.paused.delete(other);
+      else this.paused.set(other, events - 1);
+    }
+    const pauses = this.leased && replica !== undefined && this.leaseRandom.chance(this.weather.pause);
+    if (pauses) this.paused.set(id, this.leaseRandom.below(250));
+    return this.paused.has(id);
   }
 
   private propose(node: SimNode): void {
@@ -310,6 +358,7 @@ export class SimCluster implements NodeWorld {
 
   /** One round of a healthy world: everything in flight arrives, disks finish, hosts notice leaders that are gone. */
   private round(round: number): void {
+    this.nowUs += ROUND_US;
     for (let count = this.flying.length; count > 0; count--) this.deliver();
     for (const node of this.nodes) {
       node.sync(Infinity);

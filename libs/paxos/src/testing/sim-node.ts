@@ -30,6 +30,8 @@ export interface NodeWorld {
   send(from: ReplicaId, envelope: Envelope): void;
   durable(node: ReplicaId, record: ReplicaRecord): void;
   effects(node: SimNode, effects: Effects): void;
+  /** What a node's monotonic clock says. */
+  clockOf(node: ReplicaId): number;
 }
 
 /** A replica with a disk that forgets what was not synced, and a store that falls back to its last flush. */
@@ -101,6 +103,9 @@ export class SimNode {
 
   step(input: Input): void {
     if (this.replica === undefined) return;
+    if (this.replica.mindsTime && input.kind !== 'time') {
+      this.step({ kind: 'time', nowUs: this.world.clockOf(this.id) });
+    }
     const effects = this.replica.step(input);
     for (const envelope of effects.sendNow) this.world.send(this.id, envelope);
     if (effects.persist.length + effects.send.length > 0) {

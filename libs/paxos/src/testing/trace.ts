@@ -2,7 +2,7 @@ import { formatBallot, NO_BALLOT, type Ballot, type Instance, type ReplicaId } f
 import type { Configuration } from '../configuration';
 import type { Effects, Input } from '../effects';
 import type { Envelope } from '../messages';
-import type { ReplicaLimits } from '../options';
+import type { LeaseTerms, ReplicaLimits } from '../options';
 import type { ReplicaRecord } from '../records';
 import { Replica } from '../replica';
 import { formatConfiguration, formatEffects, formatRecord } from './format';
@@ -18,6 +18,8 @@ interface Node {
   /** Steps whose records are not on disk; only of a node whose disk is slow. */
   unsynced: Effects[];
   slowDisk: boolean;
+  /** Its monotonic clock, where there are leases. */
+  nowUs: number;
   /** What a replica that was not among the founders was told of its group. */
   joined?: Configuration | undefined;
 }
@@ -51,7 +53,8 @@ const RUN_STEPS_MAX = 1_000;
  * Runs a golden trace: a command, `----`, and below it every effect the command had. Lines that start with `#` and empty lines before a
  * command are kept. Replicas are `r1`, `r2`, …; messages lie in a pool, oldest first, until a command delivers or drops them.
  *
- *     group 3 window=2           founds a group; limits by their short names
+ *     group 3 window=2           founds a group; limits by their short names; leases with `hold=1000 term=800`
+ *     pass 500                   500 µs pass on every clock, or on those `of=(r1,r2)`
  *     elect r1                   every failure detector speaks up, only r1 acts on it; runs until quiet, shows none of it
  *     leader-lost r1             its failure detector speaks up
  *     propose r1 x y             two proposals
@@ -77,6 +80,7 @@ export class Trace {
   private founders: readonly ReplicaId[] = [];
   private pool: Flying[] = [];
   private limits: Partial<ReplicaLimits> = {};
+  private leases: LeaseTerms | undefined;
   private readonly tokens: string[] = [];
   private output: string[] = [];
 
@@ -113,6 +117,11 @@ export class Trace {
       case 'quiet':
         this.run(named);
         this.output = [];
+        return;
+      case 'pass':
+        for (const [each, clock] of this.nodes) {
+          if (admits(named, 'of', `r${each}`)) clock.nowUs += Number(words[0]);
+        }
         return;
       case 'join':
         return this.join(id, Number(named.get('from')?.slice(1)));
@@ -179,7 +188,10 @@ export class Trace {
   }
 
   private found(count: number, named: ReadonlyMap<string, string>): void {
+    const [holdUs, termUs] = [named.get('hold'), named.get('term')];
+    if (holdUs !== undefined) this.leases = { holdUs: Number(holdUs), termUs: Number(termUs) };
     for (const [name, value] of named) {
+      if (name === 'hold' || name === 'term') continue;
       const limit = LIMIT_NAMES[name];
       if (limit === undefined) throw new Error(`unknown limit: ${name}`);
       this.limits = { ...this.limits, [limit]: Number(value) };
@@ -210,7 +222,7 @@ export class Trace {
   private start(self: ReplicaId, node: Node): void {
     const { joined } = node;
     const told = joined === undefined ? {} : { configuration: joined, ahead: true };
-    node.replica = new Replica({ self, members: this.founders, ...told, ...this.limits });
+    node.replica = new Replica({ self, members: this.founders, ...told, ...this.limits, leases: this.leases });
     for (const record of node.log) node.replica.restore(record);
     node.replica.restored(node.applied, node.snapshotThrough, node.term);
   }
@@ -224,6 +236,7 @@ export class Trace {
   private step(id: ReplicaId, input: Input): void {
     const node = this.nodes.get(id);
     if (node?.replica === undefined) return;
+    if (input.kind !== 'time' && node.replica.mindsTime) this.step(id, { kind: 'time', nowUs: node.nowUs });
     const effects = node.replica.step(input);
     this.output.push(...formatEffects(`r${id}`, effects, (token) => this.tokens[token] ?? String(token)));
     for (const envelope of effects.sendNow) this.pool.push({ from: id, envelope });
@@ -291,6 +304,7 @@ function emptyNode(): Node {
     log: [],
     unsynced: [],
     slowDisk: false,
+    nowUs: 0,
   };
 }
 
