@@ -20,6 +20,8 @@ export type Input =
    * is true.
    */
   | { readonly kind: 'time'; readonly nowUs: number }
+  /** The host's monotonic clock may have stood still while true time went on: what a leader was granted before may be over. */
+  | { readonly kind: 'time-doubted' }
   /** The host's clock moved by one tick. Sent only while `Replica.restless` is true: idle groups cost nothing. */
   | { readonly kind: 'tick' }
   /** The host's failure detector no longer hears the leader, or the leader's node no longer lists this group's ballot. */

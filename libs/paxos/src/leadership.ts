@@ -161,6 +161,11 @@ export class Leadership {
     if (this.reads.confirmed(from, round, held)) this.patience.progressed();
   }
 
+  /** A lease may have run out without the clock showing it, and a round in flight may bring one that has. */
+  doubtLease(): void {
+    this.reads.release();
+  }
+
   /** Begins to hand leadership over; a transfer in progress to another member is given up for it. */
   transfer(token: number, to: ReplicaId): void {
     this.handover?.fail();

@@ -3,7 +3,6 @@ import { Outbox } from './outbox';
 import { ballot } from './testing/values';
 
 const TERMS = { holdUs: 1_000, termUs: 800 };
-const OWN = ballot('0.1');
 
 describe('LeaseGrants', () => {
   const outbox = new Outbox();
@@ -14,27 +13,26 @@ describe('LeaseGrants', () => {
   it('holds promises to others back for as long as it was asked to, and no longer', () => {
     const grants = new LeaseGrants(TERMS, outbox);
     expect(grants.grant(ballot('3.1'), 1, 900, 5_000)).toBe(true);
-    expect(grants.forbid(ballot('4.2'), OWN, undefined, 5_899)).toBe(true);
-    expect(grants.forbid(ballot('4.2'), OWN, undefined, 5_900)).toBe(false);
+    expect(grants.forbid(ballot('4.2'), undefined, 5_899)).toBe(true);
+    expect(grants.forbid(ballot('4.2'), undefined, 5_900)).toBe(false);
   });
 
-  it('does not hold back a promise to the leader itself, to a lower ballot, or one made already', () => {
+  it('does not hold back a promise to the leader itself, or to a lower ballot', () => {
     const grants = new LeaseGrants(TERMS, outbox);
     grants.grant(ballot('3.1'), 1, 900, 0);
-    expect(grants.forbid(ballot('4.1'), OWN, undefined, 1)).toBe(false);
-    expect(grants.forbid(ballot('2.3'), OWN, undefined, 1)).toBe(false);
-    expect(grants.forbid(ballot('4.2'), ballot('4.2'), undefined, 1)).toBe(false);
+    expect(grants.forbid(ballot('4.1'), undefined, 1)).toBe(false);
+    expect(grants.forbid(ballot('2.3'), undefined, 1)).toBe(false);
   });
 
   it('believes a release as far as it goes, and only of the leader that it granted', () => {
     const grants = new LeaseGrants(TERMS, outbox);
     grants.grant(ballot('3.1'), 7, 900, 0);
     grants.grant(ballot('3.1'), 6, 900, 1); // A late repetition.
-    expect(grants.forbid(ballot('4.2'), OWN, { ballot: ballot('3.1'), round: 6 }, 2)).toBe(true);
-    expect(grants.forbid(ballot('4.2'), OWN, { ballot: ballot('2.1'), round: 9 }, 2)).toBe(true);
-    expect(grants.forbid(ballot('4.2'), OWN, { ballot: ballot('3.1'), round: 7 }, 2)).toBe(false);
+    expect(grants.forbid(ballot('4.2'), { ballot: ballot('3.1'), round: 6 }, 2)).toBe(true);
+    expect(grants.forbid(ballot('4.2'), { ballot: ballot('2.1'), round: 9 }, 2)).toBe(true);
+    expect(grants.forbid(ballot('4.2'), { ballot: ballot('3.1'), round: 7 }, 2)).toBe(false);
     grants.release({ ballot: ballot('3.1'), round: 7 });
-    expect(grants.forbid(ballot('5.3'), OWN, undefined, 2)).toBe(false);
+    expect(grants.forbid(ballot('5.3'), undefined, 2)).toBe(false);
   });
 
   it('grants nothing for longer than its own terms, nothing to a deposed leader, nothing without terms', () => {
@@ -59,11 +57,11 @@ describe('LeaseGrants', () => {
     grants.restore(1_000);
     expect(grants.mindTime).toBe(true);
     grants.at(70);
-    expect(grants.forbid(ballot('4.2'), OWN, { ballot: ballot('3.1'), round: 9 }, 1_069)).toBe(true);
+    expect(grants.forbid(ballot('4.2'), { ballot: ballot('3.1'), round: 9 }, 1_069)).toBe(true);
     grants.at(1_069);
     expect(outbox.take().persist).toEqual([]);
     grants.at(1_070);
-    expect(grants.forbid(ballot('4.2'), OWN, undefined, 1_070)).toBe(false);
+    expect(grants.forbid(ballot('4.2'), undefined, 1_070)).toBe(false);
     expect(outbox.take().persist).toEqual([{ kind: 'granted', holdUs: 0 }]);
     expect(grants.mindTime).toBe(false);
   });

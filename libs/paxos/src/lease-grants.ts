@@ -78,12 +78,12 @@ export class LeaseGrants {
   }
 
   /**
-   * Whether a promise to `ballot`, above `promised`, would break a grant. Not one to the leader itself, which no longer leads in its lower ballot; nor
-   * one to whom the leader has handed over, having given up all that it was granted until then.
+   * Whether a promise to `ballot` would break a grant. Not one to the leader itself, which no longer leads in its lower ballot; nor one to whom the leader
+   * has handed over, having given up all that it was granted until then.
    */
-  forbid(ballot: Ballot, promised: Ballot, released: Released | undefined, nowUs: number): boolean {
+  forbid(ballot: Ballot, released: Released | undefined, nowUs: number): boolean {
     const { hold } = this;
-    if (hold === undefined || nowUs >= hold.untilUs || compareBallots(ballot, promised) <= 0) return false;
+    if (hold === undefined || nowUs >= hold.untilUs) return false;
     const { granted } = hold;
     if (granted === undefined) return true;
     if (compareBallots(ballot, granted.ballot) <= 0 || ballot.replica === granted.ballot.replica) return false;

@@ -129,6 +129,9 @@ export class Replica {
       case 'transfer':
         this.transfer(input.token, input.to);
         break;
+      case 'time-doubted':
+        if (this.current.kind === 'leading') this.current.doubtLease();
+        break;
       case 'tick':
         this.tick();
         break;
@@ -420,7 +423,7 @@ export class Replica {
 
   /** Whether a promise to a ballot would break the lease of a leader: invariant `no-promise-under-a-granted-lease`. */
   private mustHold(ballot: Ballot, released?: Released): boolean {
-    return this.grants.forbid(ballot, this.promised, released, this.nowUs ?? 0);
+    return this.grants.forbid(ballot, released, this.nowUs ?? 0);
   }
 
   private transfer(token: number, to: ReplicaId): void {

@@ -15,6 +15,7 @@ import type {
   TransferResult,
 } from './api';
 import { otherSlot, slotPrefix, type GroupState } from './group-states';
+import { StandstillWatch } from './standstill-watch';
 
 /** Commands waiting to be proposed, in bytes; one more is refused. A leader that cannot keep up says so instead of growing. */
 const WAITING_BYTES_MAX = 16 << 20;
@@ -52,6 +53,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   flushedThrough = 0;
   /** Replicas of the group that were on this node before, and never start again. */
   destroyed: ReadonlySet<ReplicaId> = new Set();
+  private readonly standstill: StandstillWatch;
   private led = false;
   private noted: GroupConfiguration;
   private stopped = false;
@@ -63,8 +65,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     /** What the store holds. Its applied index grows by one: invariant `applied-in-order`. */
     private state_: GroupState,
     private readonly wake: () => void,
-    private readonly clock: Pick<Clock, 'monotonicUs'>,
+    private readonly clock: Clock,
   ) {
+    this.standstill = new StandstillWatch(clock);
     this.noted = this.configuration;
   }
 
@@ -205,7 +208,10 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       this.readers = [];
     }
     // Read when all of the turn's inputs have come, and before any of them takes effect: what is granted or asked for does not begin too early or too late.
-    if (this.replica.mindsTime) this.inputs.unshift({ kind: 'time', nowUs: this.clock.monotonicUs() });
+    if (this.replica.mindsTime) {
+      if (this.standstill.look()) this.inputs.unshift({ kind: 'time-doubted' });
+      this.inputs.unshift({ kind: 'time', nowUs: this.clock.monotonicUs() });
+    }
     const effects = this.inputs.map((input) => this.replica.step(input));
     this.inputs.length = 0;
     return effects;
@@ -307,6 +313,10 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
    */
   private isLeaseOver(settlement: Effects['settled'][number]): boolean {
     if (settlement.outcome !== 'read-ready' || settlement.leasedUntilUs === undefined) return false;
+    if (this.standstill.look()) {
+      this.push({ kind: 'time-doubted' });
+      return true;
+    }
     return this.clock.monotonicUs() >= settlement.leasedUntilUs;
   }
 

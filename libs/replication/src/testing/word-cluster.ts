@@ -3,7 +3,7 @@ import type { StoreTransaction } from '@synod/runtime';
 import { prefixEnd, type Disk, type StoreReader } from '@synod/runtime';
 import type { Founding, Group, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
-import { DEFAULT_LOG_LIMITS, ReplicaHost, type LogLimits } from '../replica-host';
+import { DEFAULT_LOG_LIMITS, ReplicaHost, type LeaseOptions, type LogLimits } from '../replica-host';
 
 /** A log of words: `apply` appends, and says how many there are. */
 export class Words implements StateMachine<number> {
@@ -53,15 +53,19 @@ export class WordCluster {
   readonly world: World;
   readonly nodes: readonly SimNode<TestHost>[];
   private readonly logLimits: LogLimits;
+  /** What members are told at their next start. */
+  leases: LeaseOptions | undefined;
 
   constructor(
     seed: number,
     {
       codec = false,
       logLimits = DEFAULT_LOG_LIMITS,
-    }: { readonly codec?: boolean; readonly logLimits?: LogLimits } = {},
+      leases,
+    }: { readonly codec?: boolean; readonly logLimits?: LogLimits; readonly leases?: LeaseOptions } = {},
   ) {
     this.logLimits = logLimits;
+    this.leases = leases;
     this.world = new World({ seed });
     if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
     this.nodes = NODES.map((name) => this.world.addNode<TestHost>(name, (ports) => this.makeHost(name, ports)));
@@ -76,6 +80,7 @@ export class WordCluster {
       peerProtocol: peerProtocol(),
       walFolder: 'wal',
       logLimits: this.logLimits,
+      ...(this.leases === undefined ? {} : { leases: this.leases }),
       failed: (error) => this.world.fail(error),
     });
     for (const peer of NODES) host.setPeer(peer, `${peer}:1`);
