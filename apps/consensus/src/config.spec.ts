@@ -120,6 +120,13 @@ describe("etcd's own flags", () => {
     });
   });
 
+  it('say whether reads rest on leases, and by how much clocks may drift', () => {
+    expect(read([])).toMatchObject({ leases: undefined, warnings: [] });
+    expect(read(['--lease-reads']).leases).toEqual({ maxClockDriftPpm: 100_000 });
+    expect(read(['--lease-reads', '--max-clock-drift-ppm=500']).leases).toEqual({ maxClockDriftPpm: 500 });
+    expect(() => read(['--max-clock-drift-ppm=1000000'])).toThrow('--max-clock-drift-ppm');
+  });
+
   it('say how changes of members are checked', () => {
     expect(read([]).strictReconfigCheck).toBe(true);
     expect(read(['--strict-reconfig-check=false'])).toMatchObject({ strictReconfigCheck: false, warnings: [] });

@@ -61,6 +61,8 @@ export function readConfig(sources: ConfigSources) {
     times: timesOf(read),
     limits: { requestBytesMax: values.maxRequestBytes, txnOperationsMax: values.maxTxnOps },
     logLimits: logLimitsOf(read),
+    /** Absent if every linearizable read asks a majority. */
+    leases: values.leaseReads ? { maxClockDriftPpm: values.maxClockDriftPpm } : undefined,
     quotaBytes: quotaOf(values.quotaBackendBytes),
     diskReserveBytes: values.diskReserveBytes,
     stateCheckSeconds: values.stateCheckSeconds,

@@ -113,6 +113,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     clientTransport: grpcTransport({ ...transport, server: clientServer }),
     failed: end,
     logLimits: config.logLimits,
+    ...(config.leases === undefined ? {} : { leases: config.leases }),
     maintenance: {
       storage: {
         gauge: { usage: () => store.usage(), freeBytes: () => freeBytesOf(data.folder) },

@@ -12,6 +12,7 @@ import {
   ReplicaHost,
   type GroupConfiguration,
   type GroupMember,
+  type LeaseOptions,
   type LogLimits,
   type NodeId,
   type ReconfigurableGroup,
@@ -103,6 +104,8 @@ export interface ConsensusNodeOptions {
   readonly maintenance?: MaintenanceOptions;
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
+  /** Linearizable reads rest on the leader's lease while it holds; on a round to a majority each if absent. */
+  readonly leases?: LeaseOptions;
   readonly limits?: RequestLimits;
   /** Whether changes of members are refused that would leave too few started or connected, while this member leads; so by default. */
   readonly strictReconfigCheck?: boolean;
@@ -179,6 +182,7 @@ export class ConsensusNode {
       failed,
       ...(options.times === undefined ? {} : { times: options.times }),
       ...(options.logLimits === undefined ? {} : { logLimits: options.logLimits }),
+      ...(options.leases === undefined ? {} : { leases: options.leases }),
       ...(options.observer === undefined ? {} : { observer: options.observer }),
     });
     if (options.joined && replicas.heldGroups().length === 0) throw lostLog(`${nodeId} has been a member of consensus`);

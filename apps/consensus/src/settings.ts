@@ -147,6 +147,15 @@ export const SETTINGS = {
     'electionTimeout',
     countSetting('milliseconds of silence before an election', { min: 50, max: 50_000, default: 1_000 }),
   ),
+  leaseReads: switchSetting(
+    'the leader answers reads by a lease, without asking the others: rests on --max-clock-drift-ppm',
+  ),
+  maxClockDriftPpm: countSetting("parts per million by which a member's monotonic clock may run too fast or too slow", {
+    min: 0,
+    max: 500_000,
+    // What time daemons may slew a clock by, and not only what a quartz is wrong by.
+    default: 100_000,
+  }),
   maxRequestBytes: etcd(
     'maxRequestBytes',
     countSetting('largest request of a client', { min: 1_024, max: REQUEST_BYTES_BOUND, default: 1_536 * 1_024 }),

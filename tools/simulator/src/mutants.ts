@@ -238,6 +238,16 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 218,
   },
   {
+    name: 'lease-not-checked-after-pause',
+    area: 'consensus',
+    breaks: 'A lease is checked against the clock before each read that it answers: after a pause it may be over.',
+    file: 'libs/paxos/src/leader-lease.ts',
+    find: 'return nowUs < held.untilUs ? held.untilUs : undefined;',
+    replace: 'return Math.max(held.untilUs, nowUs + 1);',
+    killedBy: HISTORIES,
+    seed: 22,
+  },
+  {
     name: 'watch-event-before-chosen',
     area: 'consensus',
     breaks: 'What a leader applies, and shows to watches, is chosen by a majority.',

@@ -42,4 +42,5 @@ export const CONSENSUS_STATES: readonly string[] = [
   'rotten-disk-came-back',
   'lease-checkpointed',
   'lease-expired',
+  'leader-frozen',
 ];

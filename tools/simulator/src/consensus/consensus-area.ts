@@ -12,6 +12,7 @@ import type { Tally } from '../workload/workload';
 import { Bursts } from './bursts';
 import { ConsensusCluster, machineNames, type ConsensusShape } from './consensus-cluster';
 import { Leases } from './leases';
+import { freezeLeaders } from './freezes';
 import type { Machine } from './machine';
 import type { MemberClient } from './member-client';
 import { Operator, type Deed, type OperatorHabits } from './operator';
@@ -32,6 +33,8 @@ const PUT_US = 10 * SECOND_US;
 const ACKNOWLEDGED_MIN = 60;
 /** Between two operations of a client, at most. */
 const THINK_US_MAX = 400_000;
+/** What no clock of a world is wrong by more than: leases are given no room beyond what they need. */
+const LEASES = { maxClockDriftPpm: 200 };
 
 /**
  * Runs one seed of the consensus service alone: founds it, lets clients and an operator work while faults strike, heals everything, waits until
@@ -47,13 +50,14 @@ class ConsensusArea {
   private readonly nemesis: Nemesis;
   private readonly habits: OperatorHabits;
   private readonly run: SeedRun<MemberClient>;
+  private readonly quiet: boolean;
   private healed = false;
 
   constructor({ seed, onTraceLine }: SeedOptions) {
     const shape = drawShape(seed);
     const servers = machineNames(shape);
     const drawn = drawFaultPlan(seed, { servers, horizonUs: WORK_US, datagramProtocols: DATAGRAM_PROTOCOLS });
-    const quiet = drawn.kinds.length === 0;
+    const quiet = (this.quiet = drawn.kinds.length === 0);
     const plan = quiet ? drawn : withStuckDisks(withGroupCuts(drawn, [servers], WORK_US), servers);
     this.habits = drawHabits(seed, shape, quiet);
     this.world = new World({ seed, shape: plan.shape, ...(onTraceLine === undefined ? {} : { onTraceLine }) });
@@ -91,6 +95,14 @@ class ConsensusArea {
     if (first === undefined) throw new Broken('crash', 'client-started', 'a client machine has no process');
     const operator = new Operator(world, cluster, first, this.habits, world.draws('nemesis', 'operator'));
     this.nemesis.start();
+    if (cluster.shape.leases !== undefined && !this.quiet) {
+      const { machines } = cluster;
+      freezeLeaders(world, world.draws('nemesis', 'freezes'), {
+        leader: () => cluster.leader,
+        machines,
+        withinUs: WORK_US,
+      });
+    }
     run.startClients(hosts);
     operator.work().catch((error: unknown) => world.fail(error));
     await world.run(world.now + WORK_US);
@@ -191,6 +203,7 @@ function drawShape(seed: number): ConsensusShape {
     clients: 3,
     times: draws.chance(1, 2) ? DEFAULT_TIMES : drawTimes(draws),
     logLimits: drawLogLimits(seed),
+    leases: new Draws(seed, 'plan', 'leader leases').chance(1, 3) ? LEASES : undefined,
   };
 }
 

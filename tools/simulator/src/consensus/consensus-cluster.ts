@@ -1,4 +1,4 @@
-import { stateDigest, type LogLimits, type ReplicationTimes } from '@synod/replication';
+import { stateDigest, type LeaseOptions, type LogLimits, type ReplicationTimes } from '@synod/replication';
 import { SynodError } from '@synod/runtime';
 import type { NodePorts, SimNode, World } from '@synod/simulation';
 import { STORE_PREFIX, WAL_FOLDER } from '../../../../apps/consensus/src/data-format';
@@ -18,6 +18,8 @@ export interface ConsensusShape {
   readonly clients: number;
   readonly times: ReplicationTimes;
   readonly logLimits: LogLimits;
+  /** Absent where every linearizable read asks a majority. */
+  readonly leases: LeaseOptions | undefined;
 }
 
 /** A run of a seed is short: members compare their states often. */
@@ -113,6 +115,7 @@ export class ConsensusCluster {
         observer: this.watcher,
         times: this.shape.times,
         logLimits: this.shape.logLimits,
+        ...(this.shape.leases === undefined ? {} : { leases: this.shape.leases }),
         maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
       });
       this.checkHarm(machine, node);
