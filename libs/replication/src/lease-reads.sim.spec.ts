@@ -74,8 +74,8 @@ describe('reads by a lease', () => {
     expect(await readWithin(cluster, leader, 200_000)).toBeUndefined();
   });
 
-  it('do not keep a leader from handing over at once', async () => {
-    const { cluster, leader } = await leasing(7);
+  it.each([7, 10])('do not keep a leader from handing over at once (seed %i)', async (seed) => {
+    const { cluster, leader } = await leasing(seed);
     const before = cluster.world.now;
     expect(await cluster.settle(leader.transferLeadership('n3'))).toEqual({ kind: 'transferred' });
     await cluster.world.run(() => cluster.leaderOf(0)?.status().leader === 'n3');
