@@ -55,7 +55,7 @@ describe('LeaseGrants', () => {
   it('keeps to what it may have granted before a restart, also if it is told to grant nothing any more', () => {
     const grants = new LeaseGrants(undefined, outbox);
     grants.restore(1_000);
-    expect(grants.mindTime).toBe(true);
+    expect(grants.mindsTime).toBe(true);
     grants.at(70);
     expect(grants.forbid(ballot('4.2'), { ballot: ballot('3.1'), round: 9 }, 1_069)).toBe(true);
     grants.at(1_069);
@@ -63,7 +63,7 @@ describe('LeaseGrants', () => {
     grants.at(1_070);
     expect(grants.forbid(ballot('4.2'), undefined, 1_070)).toBe(false);
     expect(outbox.take().persist).toEqual([{ kind: 'granted', holdUs: 0 }]);
-    expect(grants.mindTime).toBe(false);
+    expect(grants.mindsTime).toBe(false);
   });
 
   it('grants nothing while it does not know what it has granted', () => {

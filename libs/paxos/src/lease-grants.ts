@@ -36,7 +36,7 @@ export class LeaseGrants {
   ) {}
 
   /** Whether it has to know the time: it grants leases, or may have granted some before a restart. */
-  get mindTime(): boolean {
+  get mindsTime(): boolean {
     return this.terms !== undefined || this.loggedUs > 0;
   }
 

@@ -51,8 +51,7 @@ export class ReadIndex {
    * @param leaseAtUs the time, unless a lease is neither to be used nor to be asked for now
    */
   begin(chosenThrough: Instance, leaseAtUs?: number): void {
-    const lease = leaseAtUs === undefined ? undefined : this.lease;
-    const renews = lease !== undefined && this.serveByLease(lease, chosenThrough, leaseAtUs ?? 0);
+    const renews = this.serveByLease(chosenThrough, leaseAtUs);
     if (!this.requests.hasReads) {
       if (renews && this.round === undefined) this.beginRound(chosenThrough, leaseAtUs);
       return;
@@ -67,14 +66,15 @@ export class ReadIndex {
   }
 
   /** @returns whether to begin a round so that the reads after these find a lease too */
-  private serveByLease(lease: LeaderLease, chosenThrough: Instance, nowUs: number): boolean {
-    const leasedUntilUs = lease.endUs(nowUs);
-    if (leasedUntilUs === undefined || !this.requests.hasReads) return false;
+  private serveByLease(chosenThrough: Instance, nowUs: number | undefined): boolean {
+    if (nowUs === undefined || !this.requests.hasReads) return false;
+    const leasedUntilUs = this.lease?.endUs(nowUs);
+    if (leasedUntilUs === undefined) return false;
     for (const token of this.requests.takeReads()) {
       this.outbox.settle({ token, outcome: 'read-ready', instance: chosenThrough, leasedUntilUs });
     }
     this.outbox.reached('paxos.read-by-lease');
-    return lease.isAging(nowUs);
+    return this.lease?.isAging(nowUs) === true;
   }
 
   private beginRound(chosenThrough: Instance, leaseAtUs: number | undefined): void {
@@ -122,7 +122,7 @@ export class ReadIndex {
   }
 
   /**
-   * Leadership is to be handed over: what was granted so far is used no more, since others are told that it binds nobody.
+   * What was granted so far is used no more: leadership is to be handed over, and others are told that it binds nobody; or it may be over unnoticed.
    * @returns the round through which that is so; undefined where there are no leases
    */
   release(): number | undefined {

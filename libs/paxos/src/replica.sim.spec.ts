@@ -217,13 +217,6 @@ describe('the simulation finds planted bugs', () => {
     expect(hunt((options) => new Replica(options), LEASED)).toBe('no-promise-under-a-granted-lease');
   });
 
-  it('a lease that does not count with the drift of clocks', () => {
-    const blind = ({ leases, ...options }: ReplicaOptions): ReplicaOptions => {
-      return { ...options, leases: leases && { ...leases, termUs: leases.holdUs } };
-    };
-    expect(LEASES_BROKEN).toContain(hunt((options) => new Replica(blind(options)), LEASED));
-  });
-
   it('a value proposed over a vote found in phase 1', () => {
     expect(['one-command-per-instance', 'delivered-is-chosen']).toContain(hunt((options) => new Egoist(options)));
   });

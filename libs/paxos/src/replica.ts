@@ -207,7 +207,7 @@ export class Replica {
 
   /** Whether it has to be told the time, by an input before the others of each turn. */
   get mindsTime(): boolean {
-    return this.grants.mindTime;
+    return this.grants.mindsTime;
   }
 
   /** Whether it waits for something that a lost message could withhold for ever. Only then it needs ticks. */

@@ -217,6 +217,7 @@ export class SimCluster implements NodeWorld {
       else this.paused.set(other, events - 1);
     }
     const pauses = this.leased && replica !== undefined && this.leaseRandom.chance(this.weather.pause);
+    if (this.leased && this.leaseRandom.chance(0.001)) this.nodes[id - 1]?.step({ kind: 'time-doubted' });
     if (pauses) this.paused.set(id, this.leaseRandom.below(250));
     return this.paused.has(id);
   }
