@@ -245,7 +245,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return nowUs < held.untilUs ? held.untilUs : undefined;',
     replace: 'return Math.max(held.untilUs, nowUs + 1);',
     killedBy: HISTORIES,
-    seed: 22,
+    seed: 12,
   },
   {
     name: 'watch-event-before-chosen',
