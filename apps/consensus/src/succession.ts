@@ -1,6 +1,13 @@
 import type { Caller } from './auth/caller';
 import type { CoordinationHost } from './coordination-host';
-import { putRequest, rangeRequest, type KeyValue, type LeaseId, type Revision } from './state/requests';
+import {
+  deleteRangeRequest,
+  putRequest,
+  rangeRequest,
+  type KeyValue,
+  type LeaseId,
+  type Revision,
+} from './state/requests';
 import { prefixRangeEnd, spanOf, type Span } from './state/span';
 
 const POINT = Buffer.alloc(0);
@@ -76,6 +83,19 @@ export class Succession {
     const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
     if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
     return this.requireOwn(place);
+  }
+
+  /** Gives a place up, if it still is the same one. */
+  async leave({ key, createRevision }: Place): Promise<void> {
+    await this.host.txn(
+      {
+        kind: 'txn',
+        compare: [{ key, rangeEnd: POINT, target: 'create', result: 'equal', operand: createRevision }],
+        success: [deleteRangeRequest(key, POINT)],
+        failure: [],
+      },
+      'service',
+    );
   }
 
   /** @returns the revision at which the place was still there */

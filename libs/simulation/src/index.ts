@@ -29,7 +29,7 @@ export { Nemesis, type NemesisOptions } from './nemesis';
 
 // What clients saw, and whether any legal system could have answered so. Nothing below knows Synod.
 export { History, endOf, historyLines, type Operation, type Outcome, type Pending } from './checkers/history';
-export { verdictLines, worstOf, type Anomaly, type Verdict } from './checkers/verdict';
+export { verdictLines, verdictOf, worstOf, type Anomaly, type Verdict } from './checkers/verdict';
 export { checkLinearizable, type Model } from './checkers/linearizability';
 export { checkRegisters, type RegisterInput, type RegisterOperation, type RegisterOutput } from './checkers/register';
 export { checkWitnessOrder, type Atomic, type AtomicOperation, type Put, type Sight } from './checkers/witness-order';

@@ -29,6 +29,8 @@ const HISTORIES = [
   'watch-complete',
   'serializable-reads-are-of-the-past',
   'lease-kept',
+  'lock-is-exclusive',
+  'past-is-kept-until-compacted',
   'acknowledged-is-kept',
   'key-value-linearizable',
   'key-value-in-timestamp-order',
@@ -56,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'else this.acceptor.restore(record);',
     replace: "else if (record.kind === 'voted') this.acceptor.restore(record);",
     killedBy: ['acked-is-durable', 'one-command-per-instance'],
-    seed: 3,
+    seed: 16,
   },
   {
     name: 'carry-the-wrong-value',
@@ -66,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'this.found.carried.get(this.next) ?? NO_OP',
     replace: 'NO_OP',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 6,
+    seed: 1,
   },
   {
     name: 'read-without-confirmed-leadership',
@@ -87,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "checkOperation(request, 'client', this.limits);\n    if (!serializable) await this.gate.pass();",
     replace: "checkOperation(request, 'client', this.limits);",
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'read-before-applied',
@@ -97,7 +99,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied);',
     replace: 'void applied;',
     killedBy: HISTORIES,
-    seed: 5,
+    seed: 1,
   },
   {
     name: 'skip-read-validation',
@@ -127,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!participants.every((shard) => votes.has(shard))) return [];',
     replace: 'if (participants.length === 0) return [];',
     killedBy: ['commit-needs-every-vote', 'commit-ts-is-max-prep-ts', 'decision-never-changes', ...HISTORIES],
-    seed: 1,
+    seed: 2,
   },
   {
     name: 'ignore-a-latch',
@@ -178,7 +180,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.options.store.flush();\n    if (this.stopped) return;',
     replace: 'await Promise.resolve();\n    if (this.stopped) return;',
     killedBy: ['truncated-is-applied', 'applied-is-logged'],
-    seed: 3,
+    seed: 8,
   },
   {
     name: 'state-outside-the-log',
@@ -188,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const { authority, command } = decodeCommand(bytes);',
     replace:
       "const { authority, command } = decodeCommand(bytes);\n    const self = this as unknown as { n?: number };\n    self.n = (self.n ?? 0) + 1;\n    if (self.n % 50 === 0) transaction.put(Buffer.from('\\x01z'), Buffer.from(String(self.n)));",
-    killedBy: ['replicas-are-equal'],
+    killedBy: ['replicas-are-equal', 'replicas-agree'],
     seed: 1,
   },
   {
@@ -199,7 +201,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied);',
     replace: 'await this.whenApplied(() => this.group.status().appliedThrough >= applied - 1);',
     killedBy: HISTORIES,
-    seed: 18,
+    seed: 25,
   },
   {
     name: 'configuration-not-stored',
@@ -215,7 +217,17 @@ export const MUTANTS: readonly Mutant[] = [
       'replicas-agree',
       ...HISTORIES,
     ],
-    seed: 1,
+    seed: 4,
+  },
+  {
+    name: 'old-quorum-only',
+    area: 'consensus',
+    breaks: 'A candidate that meets a change of the members prepares again, with a quorum of the new ones.',
+    file: 'libs/paxos/src/replica.ts',
+    find: "    this.outbox.reached('paxos.prepared-again');\n    if (current.kind === 'probing') this.probe();",
+    replace: "    if (current.kind === 'preparing') return;\n    if (current.kind === 'probing') this.probe();",
+    killedBy: ['one-command-per-instance', ...HISTORIES],
+    seed: 17,
   },
   {
     name: 'ballot-reused-after-restart',
@@ -225,7 +237,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (compareBallots(ballot, this.promised_) > 0) this.record({ kind: 'promised', ballot });",
     replace: "if (compareBallots(ballot, this.promised_) > 0) this.apply({ kind: 'promised', ballot });",
     killedBy: ['acked-is-durable', 'one-value-per-ballot', 'one-command-per-instance', ...HISTORIES],
-    seed: 38,
+    seed: 15,
   },
   {
     name: 'read-joins-a-running-round',
@@ -235,7 +247,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 218,
+    seed: 16,
   },
   {
     name: 'lease-not-checked-after-pause',
@@ -245,7 +257,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return nowUs < held.untilUs ? held.untilUs : undefined;',
     replace: 'return Math.max(held.untilUs, nowUs + 1);',
     killedBy: HISTORIES,
-    seed: 12,
+    seed: 168,
   },
   {
     name: 'watch-event-before-chosen',
@@ -255,7 +267,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return proposal?.members.isQuorum(proposal.votes) === true;',
     replace: 'return proposal !== undefined && proposal.votes !== NO_ANSWERS;',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 2,
+    seed: 3,
   },
   {
     name: 'watch-passes-over-a-snapshot',
@@ -265,7 +277,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;',
     replace: '',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 11,
   },
   {
     name: 'timestamp-window-not-logged',
@@ -275,7 +287,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '? await this.extend(tenure, count)',
     replace: '? ((tenure.bound += this.windowSize() + BigInt(count)), await this.read(tenure))',
     killedBy: HISTORIES,
-    seed: 308,
+    seed: 42,
   },
   {
     name: 'deposed-values-take-effect',
@@ -286,7 +298,48 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return stamp !== undefined && compareBallots(stamp, term) < 0;',
     replace: 'return stamp !== undefined && compareBallots(stamp, term) < 0 && term.round < 0;',
     killedBy: ['deposed-values-change-nothing', ...HISTORIES],
-    seed: 49,
+    seed: 100,
+  },
+  {
+    name: 'deposed-leader-expires-leases',
+    area: 'consensus',
+    breaks: 'Only the leader lets leases expire: who is deposed knows of no renewal any more. (etcd #15247.)',
+    file: 'apps/consensus/src/coordination-host.ts',
+    find: '    } else {\n      this.leases.resign();\n',
+    replace:
+      "    } else {\n      const revoke = (id: LeaseId) =>\n        this.access.ask({ kind: 'propose', command: this.encodeOwn({ kind: 'lease-revoke', id }) }).then(nothing, nothing);\n      Object.assign(this, { expire: revoke });\n",
+    killedBy: HISTORIES,
+    seed: 18,
+  },
+  {
+    name: 'lock-granted-by-the-next-ahead',
+    area: 'consensus',
+    breaks: 'A lock is granted when nobody is ahead any more, not when the next ahead has gone.',
+    file: 'apps/consensus/src/succession.ts',
+    find: '      await this.requireOwn(place);\n    }',
+    replace: '      await this.requireOwn(place);\n      break;\n    }',
+    killedBy: HISTORIES,
+    seed: 11,
+  },
+  {
+    name: 'compaction-of-the-present',
+    area: 'consensus',
+    breaks: 'A compaction removes what no revision from its own on shows.',
+    file: 'apps/consensus/src/state/compaction.ts',
+    find: 'if (version.place.revision > meta.compacted) break;',
+    replace: '',
+    killedBy: HISTORIES,
+    seed: 1,
+  },
+  {
+    name: 'compacted-is-served',
+    area: 'consensus',
+    breaks: 'From its answer on, what a compaction gave up is refused.',
+    file: 'apps/consensus/src/state/range.ts',
+    find: "return request.revision > 0n && request.revision < compacted ? 'compacted' : undefined;",
+    replace: 'return compacted < 0n ? undefined : undefined;',
+    killedBy: HISTORIES,
+    seed: 3,
   },
   {
     name: 'reduce-before-all-maps',
@@ -296,6 +349,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return this.maps.completedCount === this.maps.size;',
     replace: 'return this.maps.completedCount > 0;',
     killedBy: ['reduce-after-all-maps', 'output-equals-sequential'],
-    seed: 1,
+    seed: 2,
   },
 ];

@@ -43,4 +43,9 @@ export const CONSENSUS_STATES: readonly string[] = [
   'lease-checkpointed',
   'lease-expired',
   'leader-frozen',
+  'lock-granted',
+  'history-compacted',
+  'compacted-was-refused',
+  'watch-was-compacted',
+  'outgrown',
 ];

@@ -5,7 +5,7 @@ import type { TxnResult } from '../state/results';
 import { PlaceLost, Succession } from '../succession';
 import { callerOf } from './caller-of';
 import { encodeEntry } from './encode';
-import { leave, sessionLease } from './lock';
+import { sessionLease } from './lock';
 import type { ServedMember } from './member';
 
 type LeaderKey = MessageTypes['v3electionpb.LeaderKey']['output'];
@@ -32,7 +32,7 @@ export function electionService(member: ServedMember): ServiceHandlers<'v3electi
           }
           return { header: header(await queue.waitForTurn(place, context.signal)), leader };
         } catch (error) {
-          await leave(member, place);
+          await queue.leave(place);
           throw error instanceof PlaceLost ? new StatusError(status.UNKNOWN, 'election: session expired') : error;
         }
       }),

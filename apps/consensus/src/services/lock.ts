@@ -2,7 +2,7 @@ import { invariant } from '@synod/invariant';
 import { StatusError, status, type ServiceHandlers } from '@synod/rpc';
 import type { Caller } from '../auth/caller';
 import { deleteRangeRequest, type LeaseId } from '../state/requests';
-import { PlaceLost, Succession, type Place } from '../succession';
+import { PlaceLost, Succession } from '../succession';
 import { callerOf } from './caller-of';
 import type { ServedMember } from './member';
 
@@ -34,7 +34,7 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
           return { header: header(revision), key: place.key };
         } catch (error) {
           // A waiter that is gone must not become the owner later.
-          await leave(member, place);
+          await queue.leave(place);
           throw error instanceof PlaceLost ? new StatusError(status.UNKNOWN, 'mutex: session is expired') : error;
         }
       }),
@@ -49,17 +49,4 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
 /** The caller's lease, or a new one. */
 export async function sessionLease({ host }: ServedMember, lease: LeaseId, caller: Caller): Promise<LeaseId> {
   return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS, caller)).id;
-}
-
-/** Gives a place up, if it still is the same one. */
-export async function leave({ host }: ServedMember, { key, createRevision }: Place): Promise<void> {
-  await host.txn(
-    {
-      kind: 'txn',
-      compare: [{ key, rangeEnd: POINT, target: 'create', result: 'equal', operand: createRevision }],
-      success: [deleteRangeRequest(key, POINT)],
-      failure: [],
-    },
-    'service',
-  );
 }

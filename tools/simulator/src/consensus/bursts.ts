@@ -1,5 +1,5 @@
 import { SynodError } from '@synod/runtime';
-import type { Anomaly, Verdict, World } from '@synod/simulation';
+import { verdictOf, type Anomaly, type World } from '@synod/simulation';
 import { prefixRangeEnd } from '../../../../apps/consensus/src/state/span';
 import type { Tally, Workload } from '../workload/workload';
 import type { MemberClient } from './member-client';
@@ -49,8 +49,7 @@ export class Bursts implements Workload<MemberClient> {
   check() {
     const lost = this.acknowledged.filter((key) => !this.found.has(key));
     const anomalies: Anomaly[] = lost.map((key) => ({ name: 'write-lost', detail: key, operations: [] }));
-    const verdict: Verdict = lost.length === 0 ? { verdict: 'legal' } : { verdict: 'illegal', anomalies };
-    return [{ name: 'acknowledged-is-kept', verdict }];
+    return [{ name: 'acknowledged-is-kept', verdict: verdictOf(anomalies) }];
   }
 
   private async put(host: MemberClient, at: Machine): Promise<void> {

@@ -1,5 +1,5 @@
 import { DEFAULT_TIMES, type ReplicationTimes } from '@synod/replication';
-import { drawFaultPlan, Draws, Nemesis, World, type FaultPlan } from '@synod/simulation';
+import { drawFaultPlan, Draws, LEADER, Nemesis, World, type FaultPlan } from '@synod/simulation';
 import { Broken } from '../broken';
 import { DATAGRAM_PROTOCOLS } from '../cluster-area';
 import { withGroupCuts } from '../group-cuts';
@@ -10,9 +10,11 @@ import { CoordinationRegisters } from '../workload/coordination-registers';
 import { Timestamps } from '../workload/timestamps';
 import type { Tally } from '../workload/workload';
 import { Bursts } from './bursts';
+import { Compactions } from './compactions';
 import { ConsensusCluster, machineNames, type ConsensusShape } from './consensus-cluster';
 import { Leases } from './leases';
 import { freezeLeaders } from './freezes';
+import { Locks } from './locks';
 import type { Machine } from './machine';
 import type { MemberClient } from './member-client';
 import { Operator, type Deed, type OperatorHabits } from './operator';
@@ -51,6 +53,7 @@ class ConsensusArea {
   private readonly habits: OperatorHabits;
   private readonly run: SeedRun<MemberClient>;
   private readonly quiet: boolean;
+  private operator: Operator | undefined;
   private healed = false;
 
   constructor({ seed, onTraceLine }: SeedOptions) {
@@ -58,7 +61,9 @@ class ConsensusArea {
     const servers = machineNames(shape);
     const drawn = drawFaultPlan(seed, { servers, horizonUs: WORK_US, datagramProtocols: DATAGRAM_PROTOCOLS });
     const quiet = (this.quiet = drawn.kinds.length === 0);
-    const plan = quiet ? drawn : withStuckDisks(withGroupCuts(drawn, [servers], WORK_US), servers);
+    const plan = quiet
+      ? drawn
+      : withClocksApart(withStuckDisks(withGroupCuts(drawn, [servers], WORK_US), servers), servers);
     this.habits = drawHabits(seed, shape, quiet);
     this.world = new World({ seed, shape: plan.shape, ...(onTraceLine === undefined ? {} : { onTraceLine }) });
     this.cluster = new ConsensusCluster(this.world, shape);
@@ -66,6 +71,7 @@ class ConsensusArea {
     const tally: Tally = { acknowledged: 0, unknown: 0, failed: 0 };
     const context = { world: this.world, tally };
     const registers = new CoordinationRegisters(context);
+    const watches = new Watches(context, registers);
     const strikes = this.world.draws('nemesis', 'strikes');
     const ttlSeconds = 2 * Math.ceil((1.5 * shape.times.electionTimeoutUs) / SECOND_US);
     this.run = new SeedRun<MemberClient>({
@@ -74,10 +80,16 @@ class ConsensusArea {
       tally,
       workloads: [
         registers,
-        new Watches(context, registers),
+        watches,
         new Leases(context, ttlSeconds),
+        new Locks(context, ttlSeconds),
+        new Compactions(context, watches),
         new Timestamps(context),
-        new Bursts(context, () => this.cluster.leader, quiet ? undefined : (leader) => this.strike(leader, strikes)),
+        new Bursts(
+          context,
+          () => this.cluster.leader,
+          quiet || hasClocksApart(seed) ? undefined : (leader) => this.strike(leader, strikes),
+        ),
       ],
       thinkUsMax: THINK_US_MAX,
       patienceUs: HEAL_US,
@@ -93,7 +105,13 @@ class ConsensusArea {
     const hosts = cluster.clients.map(({ host }) => host);
     const [first] = hosts;
     if (first === undefined) throw new Broken('crash', 'client-started', 'a client machine has no process');
-    const operator = new Operator(world, cluster, first, this.habits, world.draws('nemesis', 'operator'));
+    const operator = (this.operator = new Operator(
+      world,
+      cluster,
+      first,
+      this.habits,
+      world.draws('nemesis', 'operator'),
+    ));
     this.nemesis.start();
     if (cluster.shape.leases !== undefined && !this.quiet) {
       const { machines } = cluster;
@@ -134,7 +152,7 @@ class ConsensusArea {
    */
   private strike({ name, node }: Machine, draws: Draws): void {
     const { world, cluster } = this;
-    if (this.healed) return;
+    if (this.healed || this.operator?.tells === true) return;
     const directions = cluster.machines
       .filter((other) => other.name !== name)
       .map((other) => ({ from: name, to: other.name }));
@@ -194,6 +212,32 @@ function withStuckDisks(plan: FaultPlan, servers: readonly string[]): FaultPlan 
   return { ...plan, actions: [...plan.actions, ...stuck].sort((a, b) => a.atUs - b.atUs) };
 }
 
+function hasClocksApart(seed: number): boolean {
+  return new Draws(seed, 'plan', 'clocks apart').chance(1, 16);
+}
+
+/**
+ * Adds, in a few seeds, wall clocks that are many seconds apart, and leaders that reign for a while and then die: whoever is next may live in the
+ * past. Leaders that die young never use more than the first window of timestamps.
+ */
+function withClocksApart(plan: FaultPlan, servers: readonly string[]): FaultPlan {
+  if (!hasClocksApart(plan.seed)) return plan;
+  const draws = new Draws(plan.seed, 'plan', 'how far apart');
+  const clocks = servers.map((node) => ({
+    node,
+    error: { wallOffsetMs: draws.between(-20_000, 20_000), driftPpm: 0, wallDriftPpm: 0 },
+  }));
+  const deaths = [WORK_US / 2, WORK_US - SECOND_US].map((atUs) => ({
+    kind: 'crash' as const,
+    atUs,
+    node: LEADER,
+    how: 'process' as const,
+    downUs: draws.between(2 * SECOND_US, 3 * SECOND_US),
+  }));
+  const kept = plan.actions.filter(({ kind }) => kind === 'clock-step' || kind === 'reset');
+  return { ...plan, clocks, actions: [...kept, ...deaths].sort((a, b) => a.atUs - b.atUs) };
+}
+
 /** How large the cluster of a seed is, and how hasty. */
 function drawShape(seed: number): ConsensusShape {
   const draws = new Draws(seed, 'plan', 'consensus');
@@ -220,7 +264,7 @@ function drawTimes(draws: Draws): ReplicationTimes {
 /** In a quarter of the seeds the members stay who they are, whatever happens to them. */
 function drawHabits(seed: number, { founders }: ConsensusShape, quiet: boolean): OperatorHabits {
   const draws = new Draws(seed, 'plan', 'operator');
-  const all: readonly Deed[] = ['grow', 'remove', 'remove-leader', 'move-leader', 'blank-disk', 'bit-rot'];
+  const all: readonly Deed[] = ['grow', 'outgrow', 'remove', 'remove-leader', 'move-leader', 'blank-disk', 'bit-rot'];
   const deeds = quiet || draws.chance(1, 4) ? [] : draws.shuffled(all).slice(0, draws.between(1, all.length));
   return { voters: founders, pauseUsMax: draws.logUniform(200_000, 2_000_000), deeds };
 }

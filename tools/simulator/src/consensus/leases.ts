@@ -1,5 +1,5 @@
 import { SynodError } from '@synod/runtime';
-import type { Anomaly, World } from '@synod/simulation';
+import { verdictOf, type Anomaly, type World } from '@synod/simulation';
 import { prefixRangeEnd } from '../../../../apps/consensus/src/state/span';
 import type { Tally, Workload } from '../workload/workload';
 import type { MemberClient } from './member-client';
@@ -8,13 +8,23 @@ const PREFIX = Buffer.from('lease/');
 /** Clocks run too fast by no more than this, in a thousand: twice what drift the worlds have, and a microsecond's rounding. */
 const FAST_PERMILLE = 1;
 
-/** A key that lives as long as a lease. */
-interface Session {
-  readonly key: Buffer;
-  readonly lease: bigint;
+/** What a holder was promised of its lease. */
+interface Promised {
   readonly ttlUs: number;
   /** When the last renewal that was acknowledged was asked for: so long, and the time to live, the lease is there. */
+  readonly renewedAt: number;
+}
+
+/** A key that lives as long as a lease. */
+interface Session extends Promised {
+  readonly key: Buffer;
+  readonly lease: bigint;
   renewedAt: number;
+}
+
+/** Until when a lease is there for certain, by the clock of the world. */
+export function certainUntil({ ttlUs, renewedAt }: Promised): number {
+  return renewedAt + ttlUs - (ttlUs * FAST_PERMILLE) / 1000;
 }
 
 /**
@@ -58,8 +68,7 @@ export class Leases implements Workload<MemberClient> {
   }
 
   check() {
-    const verdict = this.anomalies.length === 0 ? 'legal' : 'illegal';
-    return [{ name: 'lease-kept', verdict: { verdict, anomalies: this.anomalies } } as const];
+    return [{ name: 'lease-kept', verdict: verdictOf(this.anomalies) }];
   }
 
   private async begin(host: MemberClient, client: number): Promise<void> {
@@ -96,10 +105,10 @@ export class Leases implements Workload<MemberClient> {
   }
 
   /** It was seen to be gone: legal only if by now it may be. */
-  private expectGone({ key, ttlUs, renewedAt }: Session): void {
+  private expectGone(session: Session): void {
     const { now } = this.context.world;
-    const leastUs = ttlUs - (ttlUs * FAST_PERMILLE) / 1000;
-    if (now >= renewedAt + leastUs) return;
+    if (now >= certainUntil(session)) return;
+    const { key, ttlUs, renewedAt } = session;
     const detail = `${key.toString()} is gone at ${now}, ${now - renewedAt} µs after it was last promised ${ttlUs}`;
     this.anomalies.push({ name: 'lease-ended-early', detail, operations: [] });
   }

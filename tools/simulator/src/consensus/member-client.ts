@@ -1,11 +1,13 @@
 import { SynodError, type Random, type Timers } from '@synod/runtime';
-import type { World } from '@synod/simulation';
+import type { Incarnation, World } from '@synod/simulation';
 import type { ConsensusNode } from '../../../../apps/consensus/src/node';
 import type { CoordinationClient } from '../workload/workload';
 import type { Machine } from './machine';
 
-/** Longer than a member itself waits for a leader: what is not answered by then, a crash has swallowed. */
+/** Longer than a member itself waits for a leader. */
 const PATIENCE_US = 12_000_000;
+/** How often a client that waits looks whether the connection still stands. */
+const LOOK_US = 500_000;
 /** Under way to a member, or back, at most. */
 const WAY_US_MAX = 3_000;
 
@@ -36,7 +38,14 @@ export class MemberClient implements CoordinationClient {
   call<T>(lost: Lost, work: (node: ConsensusNode) => Promise<T>, at?: Machine): Promise<T> {
     const machine = at ?? this.any();
     return new Promise((resolve, reject) => {
-      const cancel = this.timers.after(PATIENCE_US, () => reject(new SynodError(lost, 'no answer')));
+      const until = this.world.now + PATIENCE_US;
+      let asked: Incarnation | undefined;
+      const look = (): void => {
+        if (this.world.now >= until) reject(new SynodError(lost, 'no answer'));
+        else if (asked?.state === 'dead') reject(new SynodError(lost, 'connection lost'));
+        else cancel = this.timers.after(LOOK_US, look);
+      };
+      let cancel = this.timers.after(LOOK_US, look);
       const back = (settle: () => void): void => {
         this.world.after(this.wayUs(), () => {
           cancel();
@@ -45,6 +54,7 @@ export class MemberClient implements CoordinationClient {
       };
       this.world.after(this.wayUs(), () => {
         const { incarnation, host } = machine?.node ?? {};
+        asked = incarnation;
         if (incarnation === undefined || host === undefined) {
           return back(() => reject(new SynodError('unavailable', 'connection refused')));
         }

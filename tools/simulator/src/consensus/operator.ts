@@ -8,6 +8,7 @@ import { harmLog } from './bit-rot';
 import type { ConsensusCluster } from './consensus-cluster';
 import type { Machine } from './machine';
 import type { MemberClient } from './member-client';
+import { Outgrowth } from './outgrowth';
 
 /** What an operator of a seed likes to do, besides what has to be done. */
 export interface OperatorHabits {
@@ -19,12 +20,14 @@ export interface OperatorHabits {
   readonly deeds: readonly Deed[];
 }
 
-export type Deed = 'grow' | 'remove' | 'remove-leader' | 'move-leader' | 'blank-disk' | 'bit-rot';
+export type Deed = 'grow' | 'outgrow' | 'remove' | 'remove-leader' | 'move-leader' | 'blank-disk' | 'bit-rot';
 
 /** Changes of members that were asked for and refused, or lost, are tried again; what a replica was told by then it must not forget. */
 const VOTERS_MIN = 3;
 /** How long a member stands still that is to lead. */
 const PAUSE_US_MAX = 4_000_000;
+/** Between two looks at a cluster that grows in a hurry, at most. */
+const HURRY_US_MAX = 100_000;
 
 /**
  * Who runs the cluster: adds members, promotes, removes and replaces them, moves the leader, and loses disks. Looks at the members as any client
@@ -37,6 +40,9 @@ export class Operator {
   /** A change may yet take effect. */
   private unsettled = false;
   private perturbs = true;
+  private story: Outgrowth | undefined;
+  /** One is to be told before anything else is done. */
+  private hasStory: boolean;
   /** Nothing is left to do. */
   tidy = false;
 
@@ -46,12 +52,19 @@ export class Operator {
     private readonly client: MemberClient,
     private readonly habits: OperatorHabits,
     private readonly draws: Draws,
-  ) {}
+  ) {
+    this.hasStory = habits.deeds.includes('outgrow') && draws.chance(2, 3);
+  }
+
+  /** Busy with a story, which needs the leader that it began with. */
+  get tells(): boolean {
+    return this.story !== undefined;
+  }
 
   /** Never rejects for what an operator must live with. */
   async work(): Promise<never> {
     for (;;) {
-      await this.client.pause(1 + this.draws.below(this.habits.pauseUsMax));
+      await this.client.pause(1 + this.draws.below(this.story === undefined ? this.habits.pauseUsMax : HURRY_US_MAX));
       try {
         await this.step();
       } catch (error) {
@@ -63,14 +76,20 @@ export class Operator {
   /** From now on only what is broken is repaired. */
   calm(): void {
     this.perturbs = false;
+    this.dropStory();
   }
 
   private async step(): Promise<void> {
     this.tidy = false;
-    const members = await this.client.call('unavailable', async (node) => {
-      await node.host.readBarrier();
-      return node.members;
-    });
+    if (this.story?.spoilt === true || this.story?.drags === true) this.dropStory();
+    const members = await this.client.call(
+      'unavailable',
+      async (node) => {
+        await node.host.readBarrier();
+        return node.members;
+      },
+      this.story?.leader,
+    );
     if (this.unsettled) return this.settle(members);
     if (this.retireLeftovers(members)) return;
     const place = members.find(({ nodeId }) => nodeId === undefined);
@@ -80,8 +99,10 @@ export class Operator {
     const voters = members.filter(({ learner }) => !learner);
     const learner = members.find((member) => member.learner);
     if (learner !== undefined) return this.change({ kind: 'promote', replicaId: learner.replicaId });
+    if (this.story !== undefined) return this.goOn(this.story, voters);
+    if (this.perturbs && this.hasStory) return this.tell(voters);
     if (this.perturbs && this.habits.deeds.length > 0 && this.draws.chance(1, 2)) return this.perturb(voters);
-    if (voters.length < this.habits.voters) return this.add();
+    if (voters.length < this.habits.voters) return this.add(this.draws.chance(1, 2));
     this.tidy = members.every((member) => this.machineOf(member).member !== undefined);
   }
 
@@ -122,8 +143,13 @@ export class Operator {
     const deed = this.draws.pick(this.habits.deeds);
     const victim = this.draws.pick(voters);
     switch (deed) {
-      case 'grow':
-        return voters.length > this.habits.voters ? this.remove(victim) : this.add();
+      case 'grow': {
+        const full = this.cluster.machines.every(({ idle }) => !idle);
+        const shrinks = full || (voters.length > this.habits.voters && this.draws.chance(1, 2));
+        return shrinks ? this.remove(victim) : this.add(this.draws.chance(1, 2));
+      }
+      case 'outgrow':
+        return this.tell(voters);
       case 'remove':
         return this.removeOne(voters, victim);
       case 'remove-leader': {
@@ -164,11 +190,30 @@ export class Operator {
     );
   }
 
-  private add(): Promise<void> | void {
+  /** Tells a story, if all is well; in some seeds before anything else. */
+  private tell(voters: readonly GroupMember[]): void {
+    const machines = voters.map((member) => this.machineOf(member));
+    this.story = Outgrowth.begin(this.world, this.cluster, machines, this.draws);
+    if (this.story !== undefined) this.hasStory = false;
+  }
+
+  /** One more member learns first, as a cluster with a member that is away insists on. */
+  private async goOn(story: Outgrowth, voters: readonly GroupMember[]): Promise<void> {
+    if (voters.length < story.voters) return this.add(true);
+    await story.end(this.client);
+    this.story = undefined;
+  }
+
+  private dropStory(): void {
+    this.story?.giveUp();
+    this.story = undefined;
+  }
+
+  private add(learner: boolean): Promise<void> | void {
     const spares = this.cluster.machines.filter(({ idle }) => idle);
     if (spares.length === 0) return;
     const { address } = this.draws.pick(spares);
-    return this.change({ kind: 'add', address, learner: this.draws.chance(1, 2) });
+    return this.change({ kind: 'add', address, learner });
   }
 
   private async removeOne(voters: readonly GroupMember[], victim: GroupMember): Promise<void> {
@@ -196,7 +241,7 @@ export class Operator {
 
   private async change(operation: MemberOperation): Promise<void> {
     try {
-      await this.client.call('outcome-unknown', (node) => node.host.changeMembers(operation));
+      await this.client.call('outcome-unknown', (node) => node.host.changeMembers(operation), this.story?.leader);
       this.unsettled = false;
       this.world.probes.sometimes(`member-${operation.kind}`);
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Anomaly, Incarnation, Verdict, World } from '@synod/simulation';
+import { verdictOf, type Anomaly, type Incarnation, type World } from '@synod/simulation';
 import { SynodError } from '@synod/runtime';
 import { prefixRangeEnd, spanOf } from '../../../../apps/consensus/src/state/span';
 import { rangeRequest } from '../../../../apps/consensus/src/state/requests';
@@ -8,16 +8,24 @@ import type { Tally, Workload } from '../workload/workload';
 import type { Machine } from './machine';
 import type { MemberClient } from './member-client';
 
-const PREFIX = Buffer.from('reg/');
-const SPAN = spanOf(PREFIX, prefixRangeEnd(PREFIX));
+/** Of the registers. */
+export const PREFIX = Buffer.from('reg/');
+export const PREFIX_END = prefixRangeEnd(PREFIX);
+export const SPAN = spanOf(PREFIX, PREFIX_END);
 /** The first revision there can be. */
 const FROM = 1n;
+
+/** What a watch was shown at once. */
+export interface Shown {
+  readonly revision: bigint;
+  readonly events: readonly WatchedEvent[];
+}
 
 /** One observer: it moves from member to member, and goes on each time where it was. */
 interface Observer {
   readonly name: string;
-  /** What it was shown, by revision, in the order in which it was. */
-  readonly seen: { readonly revision: bigint; readonly events: readonly WatchedEvent[] }[];
+  /** In the order in which it was shown. */
+  readonly seen: Shown[];
   /** Of the first event that it still wants. */
   next: bigint;
   open: { readonly at: Incarnation; readonly watch: { readonly caughtUp: boolean; cancel(): void } } | undefined;
@@ -59,9 +67,30 @@ export class Watches implements Workload<MemberClient> {
     if (host.random.below(2) === 0) await this.look(host);
   }
 
+  /** All observers were shown everything up to here. */
+  get shownToAll(): bigint {
+    const [first = 0n, ...others] = this.observers.map(({ next }) => next - 1n);
+    return others.reduce((least, each) => (each < least ? each : least), first);
+  }
+
+  /** All that ever happened; whole at the end. */
+  get history(): readonly Shown[] {
+    return this.observers[0]?.seen ?? [];
+  }
+
+  /** What the registers held at a revision. */
+  stateAt(revision: bigint): ReadonlyMap<string, string> {
+    const state = new Map<string, string>();
+    for (const { revision: at, events } of this.history) {
+      if (at > revision) break;
+      for (const event of events) happen(state, event);
+    }
+    return state;
+  }
+
   /** Everybody reads to the end. */
   async finish(host: MemberClient): Promise<void> {
-    const { revision } = await host.coordination.range(PREFIX, prefixRangeEnd(PREFIX));
+    const { revision } = await host.coordination.range(PREFIX, PREFIX_END);
     this.end = revision;
     for (const observer of this.observers) {
       const machine = host.any();
@@ -74,10 +103,10 @@ export class Watches implements Workload<MemberClient> {
 
   check() {
     return [
-      { name: 'watch-in-order', verdict: verdict(this.observers.flatMap(outOfOrder)) },
-      { name: 'watches-agree', verdict: verdict(this.disagreements()) },
-      { name: 'watch-complete', verdict: verdict(this.missing()) },
-      { name: 'serializable-reads-are-of-the-past', verdict: verdict(this.strangeLooks()) },
+      { name: 'watch-in-order', verdict: verdictOf(this.observers.flatMap(outOfOrder)) },
+      { name: 'watches-agree', verdict: verdictOf(this.disagreements()) },
+      { name: 'watch-complete', verdict: verdictOf(this.missing()) },
+      { name: 'serializable-reads-are-of-the-past', verdict: verdictOf(this.strangeLooks()) },
     ];
   }
 
@@ -147,16 +176,13 @@ export class Watches implements Workload<MemberClient> {
 
   /** Replays the history beside the reads, in the order of their revisions. */
   private strangeLooks(): Anomaly[] {
-    const history = this.observers[0]?.seen ?? [];
+    const { history } = this;
     const state = new Map<string, string>();
     const anomalies: Anomaly[] = [];
     let place = 0;
     for (const { key, revision, value } of this.looks.toSorted((a, b) => Number(a.revision - b.revision))) {
       for (let next = history[place]; next !== undefined && next.revision <= revision; next = history[++place]) {
-        for (const { type, entry } of next.events) {
-          if (type === 'put') state.set(entry.key.toString(), entry.value.toString());
-          else state.delete(entry.key.toString());
-        }
+        for (const event of next.events) happen(state, event);
       }
       if (state.get(key) === value) continue;
       anomalies.push(
@@ -170,12 +196,17 @@ export class Watches implements Workload<MemberClient> {
   }
 }
 
+function happen(state: Map<string, string>, { type, entry }: WatchedEvent): void {
+  if (type === 'put') state.set(entry.key.toString(), entry.value.toString());
+  else state.delete(entry.key.toString());
+}
+
 function outOfOrder({ name, seen }: Observer): Anomaly[] {
   const at = seen.findIndex(({ revision }, index) => revision <= (seen[index - 1]?.revision ?? 0n));
   return at < 0 ? [] : [anomaly('watch-went-back', `${name}: ${seen[at]?.revision} after ${seen[at - 1]?.revision}`)];
 }
 
-function lineOf({ revision, events }: Observer['seen'][number]): string {
+export function lineOf({ revision, events }: Shown): string {
   const each = events.map(
     ({ type, entry }) => `${type} ${entry.key.toString()} ${type === 'put' ? entry.value.toString() : ''}`,
   );
@@ -184,8 +215,4 @@ function lineOf({ revision, events }: Observer['seen'][number]): string {
 
 function anomaly(name: string, detail: string): Anomaly {
   return { name, detail, operations: [] };
-}
-
-function verdict(anomalies: readonly Anomaly[]): Verdict {
-  return anomalies.length === 0 ? { verdict: 'legal' } : { verdict: 'illegal', anomalies };
 }
