@@ -68,6 +68,8 @@ export class Succession {
    * @throws {PlaceLost} if the place itself is gone
    */
   async waitForTurn(place: Place, signal: AbortSignal): Promise<Revision> {
+    // Where the place was seen last: watched from further back than a compaction, it would be told of that again and again, and nothing else.
+    let seen = place.revision;
     for (;;) {
       signal.throwIfAborted();
       const ahead = await this.lastBefore(place);
@@ -76,8 +78,8 @@ export class Succession {
       const deleted = (of: Buffer, after: Revision) => (until: AbortSignal) =>
         this.changed(of, after + 1n, until, (type) => type === 'delete');
       // Whose own lease ends while it waits is told at once, not when it would have been its turn.
-      await firstOf(signal, [deleted(key, ahead.revision), deleted(place.key, place.revision)]);
-      await this.requireOwn(place);
+      await firstOf(signal, [deleted(key, ahead.revision), deleted(place.key, seen)]);
+      seen = await this.requireOwn(place);
     }
     // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
     const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
@@ -115,8 +117,23 @@ export class Succession {
     return { entry: result.entries[0], revision: result.revision };
   }
 
+  /** Every owner and every value of its key, from the present one on. One that was replaced before it was seen may be missing. */
+  async *owners(
+    signal: AbortSignal,
+  ): AsyncGenerator<{ readonly entry: KeyValue; readonly revision: Revision }, void, undefined> {
+    while (!signal.aborted) {
+      const { entry, revision } = await this.owner();
+      // From behind this read on: what the entry itself says may lie before a compaction.
+      if (entry === undefined) await this.enlisted(revision + 1n, signal);
+      else {
+        yield { entry, revision };
+        await this.changed(entry.key, revision + 1n, signal, () => true);
+      }
+    }
+  }
+
   /** Resolves at the first change of a key at `fromRevision` or later that counts; at once if that can no longer be told. */
-  changed(
+  private changed(
     key: Buffer,
     fromRevision: Revision,
     signal: AbortSignal,
@@ -126,7 +143,7 @@ export class Succession {
   }
 
   /** Resolves when someone takes a place at `fromRevision` or later. */
-  enlisted(fromRevision: Revision, signal: AbortSignal): Promise<void> {
+  private enlisted(fromRevision: Revision, signal: AbortSignal): Promise<void> {
     return this.event(spanOf(this.prefix, prefixRangeEnd(this.prefix)), fromRevision, signal, (type) => type === 'put');
   }
 

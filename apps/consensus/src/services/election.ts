@@ -64,14 +64,11 @@ async function* observe(
   candidates: Succession,
   context: CallContext,
 ): AsyncGenerator<LeaderResponse> {
-  while (!context.aborted) {
-    const { entry, revision } = await member.answer(context, () => candidates.owner());
-    if (entry === undefined) {
-      await candidates.enlisted(revision + 1n, context.signal);
-      continue;
-    }
-    yield { header: member.header(revision), kv: encodeEntry(entry) };
-    await candidates.changed(entry.key, entry.modRevision + 1n, context.signal, () => true);
+  const leaders = candidates.owners(context.signal);
+  for (;;) {
+    const { value: leader } = await member.answer(context, () => leaders.next());
+    if (leader === undefined) return;
+    yield { header: member.header(leader.revision), kv: encodeEntry(leader.entry) };
   }
 }
 
