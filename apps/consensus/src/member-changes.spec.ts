@@ -111,6 +111,12 @@ describe('refused', () => {
       view(after(founding, learner, taken), { progressOf: () => 700 }),
     ],
     [
+      'promoting a learner that told nothing yet, in a short log',
+      'in sync with leader',
+      { kind: 'promote', replicaId: 4 },
+      view(after(founding, learner, taken), { chosenThrough: 75, progressOf: () => 0 }),
+    ],
+    [
       'moving onto another',
       'Peer URLs already exists',
       { kind: 'update', replicaId: 1, address: 'n2:2380' },

@@ -57,7 +57,9 @@ export function nextConfiguration(view: MemberView, operation: MemberOperation):
     case 'promote': {
       const learner = memberOf(configuration, operation.replicaId);
       if (!learner.learner) throw new EtcdError('member-not-learner');
-      if (!isStarted(learner) || !isInSync(view, learner)) throw new EtcdError('learner-not-ready');
+      // One that told nothing yet may not even have heard of its place: in a short log that would pass for being a little behind.
+      const told = (view.progressOf(learner.replicaId) ?? 0) > 0;
+      if (!isStarted(learner) || !told || !isInSync(view, learner)) throw new EtcdError('learner-not-ready');
       refuseUnless(
         !view.strict || startedVoters(configuration).length + 1 >= quorumOf(voters(configuration).length + 1),
         'not-enough-started',

@@ -376,6 +376,10 @@ export class ConsensusNode {
 
   /** A node with an empty data folder asks for the place that was added under its address. */
   private async admit({ nodeId, incarnation, joinsAt }: FounderReport & { readonly joinsAt: string }) {
+    // A place that is taken stays so: whoever has applied that says it, also while nobody leads. The others may need this node's vote for a leader.
+    const { configuration } = this.group;
+    const isTaken = (member: GroupMember): boolean => member.nodeId === nodeId && member.incarnation === incarnation;
+    if (configuration.members.some(isTaken)) return configuration;
     try {
       return await this.host.changeMembers({ kind: 'take', address: joinsAt, nodeId, incarnation });
     } catch (error) {
