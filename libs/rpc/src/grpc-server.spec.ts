@@ -451,6 +451,31 @@ describe('GrpcServer: streams', () => {
     );
   });
 
+  it('lets streams be open for as long as their clients want them', async () => {
+    const remaining: number[] = [];
+    const watch: ServiceHandlers<'etcdserverpb.Watch'> = {
+      Watch: async (_, __, { remainingMs }) => void remaining.push(remainingMs),
+    };
+    const snapshot: ServiceHandlers<'etcdserverpb.Maintenance'> = {
+      Snapshot: async function* (_, { remainingMs }) {
+        remaining.push(remainingMs);
+        yield await Promise.resolve({});
+      },
+    };
+    const prepare = (server: GrpcServer): void => {
+      server.addService('etcdserverpb.Watch', watch);
+      server.addService('etcdserverpb.Maintenance', snapshot);
+    };
+    await withServer({}, prepare, async ({ channels, address }) => {
+      await new Promise<void>((resolve) => {
+        channels.openStream(address, Watch, { receive: () => undefined, closed: () => resolve() });
+      });
+      const blobs = channels.callServerStream(address, Snapshot, {}, {});
+      while ((await blobs.next()).done !== true) continue;
+      expect(remaining).toEqual([Infinity, Infinity]);
+    });
+  });
+
   it('bounds the streams that are open', async () => {
     const handlers: ServiceHandlers<'etcdserverpb.Watch'> = {
       Watch: async (requests, responses) => {

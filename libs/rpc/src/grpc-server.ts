@@ -43,7 +43,7 @@ export interface GrpcServerOptions {
 }
 
 export interface ServiceOptions {
-  /** For unary calls whose clients set no nearer deadline; Infinity for services whose calls wait by nature, such as locks. */
+  /** For unary calls whose clients set no nearer deadline; Infinity for services whose calls wait by nature, such as locks. Streams have none. */
   readonly deadlineMsMax?: number;
 }
 
@@ -137,11 +137,13 @@ export class GrpcServer {
 
   private addMethod(definition: AnyDefinition[string], handler: AnyHandler, { deadlineMsMax }: ServiceOptions): void {
     const { path, requestStream, responseStream } = definition;
+    const stream = requestStream || responseStream;
     const policy: CallPolicy = {
       method: path,
-      stream: requestStream || responseStream,
+      stream,
       exempt: path.startsWith('/grpc.'),
-      deadlineMsMax: deadlineMsMax ?? DEADLINE_MS_MAX,
+      // A watch, or a long snapshot, is no call that is stuck.
+      deadlineMsMax: stream ? Infinity : (deadlineMsMax ?? DEADLINE_MS_MAX),
     };
     const served = new ServedMethod(this.gate, policy, definition, this.limits);
     if (requestStream && responseStream) this.register(path, served.bidi(handler));
