@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
-import { EtcdCoordination } from '@synod/coordination';
+import { EtcdCoordination, KvStream } from '@synod/coordination';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { ACCESS_RULES, type ServedService } from '../src/services/access-rules';
@@ -107,7 +107,13 @@ const REQUEST = {
   success: [{ requestRange: { key: bytes('secret') } }],
 };
 
-/** Why a call is refused: by the status of the call or, for a watch, in its first answer. */
+/** The first answers of streams that live on after a refusal: of a watch, and of a request among many. */
+interface FirstAnswer {
+  readonly cancelReason?: string;
+  readonly responses?: readonly { readonly error: { readonly message: string } | null }[];
+}
+
+/** Why a call is refused: by the status of the call or in its first answer. */
 async function refusalOf(method: MethodDefinition<MessageShape, MessageShape>): Promise<string> {
   // Names of users are text, names of locks are bytes.
   const request = method.path.includes('.Auth/') ? { ...REQUEST, name: 'secret' } : REQUEST;
@@ -118,12 +124,15 @@ async function refusalOf(method: MethodDefinition<MessageShape, MessageShape>): 
       address(),
       method,
       {
-        receive: (response) => resolve((response as { readonly cancelReason?: string }).cancelReason ?? 'done'),
+        receive: (response) => {
+          const { cancelReason, responses } = response as FirstAnswer;
+          resolve(cancelReason ?? responses?.[0]?.error?.message ?? 'done');
+        },
         closed: (error) => resolve(statusOf(error)?.details ?? 'ended'),
       },
       { idempotent: true, metadata: {} },
     );
-    stream.send({ ...REQUEST, createRequest: REQUEST });
+    stream.send({ ...REQUEST, createRequest: REQUEST, requests: [{ id: 1, put: REQUEST }] });
   });
 }
 
@@ -178,6 +187,14 @@ it('keeps users within their keys, on every way to them', async () => {
   const nested = { success: [{ requestTxn: { success: [{ requestPut: { key: bytes('secret') } }] } }] };
   expect(await outcome(call(KV.Txn, nested, token))).toBe(denied);
   expect(await outcome(call(KV.Compact, { revision: '1' }, token))).toBe(denied);
+  const stream = new KvStream(channels, address(1), token);
+  const asked = [
+    stream.put({ key: bytes('secret') }),
+    stream.put({ key: bytes('ann/s') }),
+    stream.range({ key: bytes('secret') }),
+  ];
+  expect(await Promise.all(asked.map(outcome))).toEqual([denied, 'done', denied]);
+  stream.close();
   expect(await outcome(call(MAINTENANCE.Status, {}, token))).toBe(denied);
   expect(await outcome(call(AUTH.UserAdd, { name: 'eve', password: 'x' }, token))).toBe(denied);
   expect(await outcome(call(LOCK.Lock, { name: bytes('secret') }, token))).toBe(denied);

@@ -96,6 +96,7 @@ function send(address: string, path: string, bytes: Buffer): Promise<{ code: num
 const PATHS = Object.entries(ACCESS_RULES).flatMap(([service, rules]) =>
   Object.keys(rules).map((method) => `/${service}/${method}`),
 );
+const STREAM = '/synod.consensus.v1.KvStream/Exchange';
 /** INTERNAL: an exception that nobody thought of. */
 const INTERNAL = 13;
 
@@ -126,6 +127,10 @@ it('refuses what is too large in the words of etcd, and what no call is at all',
   expect(refusal).toMatchObject({ code: 3, details: 'etcdserver: request is too large' });
   const huge = { ...large, value: Buffer.alloc(17 * 1024 * 1024) };
   expect(await channels.callUnary(member.address, KV.Put, huge, options).catch(statusOf)).toMatchObject({ code: 8 });
+  expect(await send(member.address, STREAM, Buffer.from('ff', 'hex'))).toEqual({
+    code: 3,
+    details: `a request to ${STREAM} cannot be decoded; its bytes are not of the type that the method takes`,
+  });
   expect(await send(member.address, '/etcdserverpb.KV/Steal', Buffer.alloc(0))).toMatchObject({ code: 12 });
   expect(await send(member.address, '/no.such/Service', Buffer.alloc(0))).toMatchObject({ code: 12 });
 });

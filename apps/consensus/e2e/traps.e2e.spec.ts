@@ -1,5 +1,7 @@
 import { serviceDefinition } from '@synod/contracts';
+import { KvStream } from '@synod/coordination';
 import { GrpcChannels } from '@synod/rpc';
+import { SynodError } from '@synod/runtime';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
@@ -108,3 +110,47 @@ it('etcd#14685, #20271: members killed while they defragment, compact and save s
   );
   expect(new Set(hashes.map(({ hash }) => hash)).size).toBe(1);
 }, 120_000);
+
+// As etcd#14143, on our own stream: many puts are on their way when the leader dies, and each comes to yes, no or unknown.
+it('loses no put that a stream through a follower acknowledged while the leader was killed', async () => {
+  const killed = await leader();
+  const [follower] = cluster.members.filter((member) => member !== killed) as [TestMember];
+  const stream = new KvStream(channels, follower.address);
+  const outcomes = new Map<string, string>();
+  const asked: Promise<void>[] = [];
+  let died: Promise<void> | undefined;
+  const ask = (key: string): void => {
+    const put = stream.put({ key: bytes(key), value: bytes(key) });
+    const settled = put.then(
+      () => 'yes',
+      (error: unknown) => (error instanceof SynodError ? error.kind : String(error)),
+    );
+    asked.push(settled.then((outcome) => void outcomes.set(key, outcome)));
+  };
+  const acknowledged = (): string[] => [...outcomes].flatMap(([key, outcome]) => (outcome === 'yes' ? [key] : []));
+  for (let batch = 0; batch < 40; batch++) {
+    for (let index = 0; index < 20; index++) ask(`s/${batch}/${index}`);
+    if (batch === 20) {
+      while (acknowledged().length < 100) await pause();
+      died = killed.kill('SIGKILL');
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all([...asked, died]);
+  expect(stream.isOpen).toBe(true);
+  // A new leader has taken over: what comes now is done, by the same stream.
+  await stream.put({ key: bytes('s/last'), value: bytes('1') });
+  const { kvs } = await stream.range({ key: bytes('s/'), rangeEnd: bytes('s0') });
+  stream.close();
+  const held = new Set(kvs.map(({ key }) => key.toString()));
+  const lost = acknowledged().filter((key) => !held.has(key));
+  expect(lost).toEqual([]);
+  expect(outcomes.size).toBe(800);
+  for (const [key, outcome] of outcomes) {
+    expect(['yes', 'outcome-unknown', 'unavailable', 'overloaded']).toContain(outcome);
+    // A no is a no.
+    if (outcome === 'unavailable' || outcome === 'overloaded') expect([key, held.has(key)]).toEqual([key, false]);
+  }
+  killed.start();
+  await killed.logged('"message":"ready"');
+}, 60_000);

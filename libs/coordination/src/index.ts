@@ -47,6 +47,8 @@ export {
 
 // Over the etcd v3 API: ours, or an etcd cluster's.
 export { EtcdCoordination, type EtcdOptions, type EtcdPorts } from './etcd-client';
+// Many requests to its keys on one stream: ours only.
+export { KvStream } from './kv-stream';
 export type { EtcdCredentials } from './etcd-session';
 export { credentialsSetting, readCredentials } from './etcd-credentials';
 export { consensusTls } from './consensus-tls';

@@ -28,3 +28,4 @@ export {
   type Numbered,
   type RequestProtocol,
 } from './request-stream';
+export { errorFromWire } from './wire';

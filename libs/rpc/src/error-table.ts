@@ -62,6 +62,23 @@ export function failedStatus(error: unknown, traceId: string): FailedStatus {
   return { code: STATUS_OF[error.kind], details: error.message, metadata, bug: false };
 }
 
+/** What one request of many on a stream failed with, as its own call would have: the stream goes on. */
+export interface RequestFailure {
+  readonly code: status;
+  readonly details: string;
+  readonly kind: ErrorKind;
+}
+
+/** @returns undefined for a bug of the server: that ends the stream, and is logged where it ends */
+export function failureOf(error: unknown, { idempotent }: CallKind): RequestFailure | undefined {
+  if (error instanceof SynodError) {
+    return { code: STATUS_OF[error.kind], details: error.message, kind: error.kind };
+  }
+  if (!(error instanceof StatusError)) return undefined;
+  const { code, details } = error;
+  return { code, details, kind: kindOfStatus(code, details, idempotent) };
+}
+
 /** What grpc-js says when a call found no connection: then it was certainly not sent. */
 const NEVER_SENT = /^(No connection established|Name resolution failed|Failed to connect|The channel has been closed)/;
 
@@ -89,7 +106,11 @@ export function callError(error: StatusObject, address: string, { idempotent }: 
 function kindOf(error: StatusObject, idempotent: boolean): ErrorKind {
   const told = metadataText(error.metadata, KIND_KEY);
   if (told !== undefined && isErrorKind(told)) return told;
-  switch (error.code) {
+  return kindOfStatus(error.code, error.details, idempotent);
+}
+
+function kindOfStatus(code: status, details: string, idempotent: boolean): ErrorKind {
+  switch (code) {
     case status.INVALID_ARGUMENT:
     case status.OUT_OF_RANGE:
       return 'invalid-argument';
@@ -113,7 +134,7 @@ function kindOf(error: StatusObject, idempotent: boolean): ErrorKind {
     case status.UNAVAILABLE:
     case status.CANCELLED:
       // Not said by a Synod server, or it would have told the kind: the connection failed before, during or after the call.
-      return idempotent || NEVER_SENT.test(error.details) ? 'unavailable' : 'outcome-unknown';
+      return idempotent || NEVER_SENT.test(details) ? 'unavailable' : 'outcome-unknown';
     case status.OK:
     case status.DEADLINE_EXCEEDED:
     case status.UNKNOWN:

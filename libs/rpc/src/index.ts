@@ -18,7 +18,7 @@ export { grpcTransport, type GrpcTransportOptions } from './grpc-transport';
 export { TlsMaterial, type NamedFile, type TlsFiles } from './tls-files';
 export { formatAddress, isLoopback, parseAddress, type Address } from './address';
 export { formatUrl, parseEndpoint, type Endpoint } from './endpoint';
-export { StatusError, statusOf } from './error-table';
+export { failureOf, StatusError, statusOf, type RequestFailure } from './error-table';
 export { status } from '@grpc/grpc-js';
 export { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 export { noObserver, type RpcObserver } from './observer';

@@ -25,7 +25,8 @@ export type ServedService =
   | 'etcdserverpb.Auth'
   | 'v3lockpb.Lock'
   | 'v3electionpb.Election'
-  | 'synod.consensus.v1.TimestampOracle';
+  | 'synod.consensus.v1.TimestampOracle'
+  | 'synod.consensus.v1.KvStream';
 
 type Rules = { readonly [Service in ServedService]: { readonly [Method in keyof ServiceTypes[Service]]: AccessRule } };
 
@@ -100,17 +101,19 @@ export const ACCESS_RULES = {
   },
   // A timestamp says nothing but that time goes on.
   'synod.consensus.v1.TimestampOracle': { Exchange: 'open', GetTimestamp: 'open' },
+  // Each of its requests, as the call of etcd that it stands for.
+  'synod.consensus.v1.KvStream': { Exchange: 'judged-by-state' },
 } as const satisfies Rules;
 
 /** A handler of any shape; its own types were checked where it was written. */
 type AnyHandler = (...args: [...unknown[], CallContext]) => unknown;
 
 /** The handlers of a service, each behind its rule: none of them can forget it. */
-export function guarded<Name extends ServedService>(
+export function guarded<Name extends ServedService, Handlers extends ServiceHandlers<Name>>(
   name: Name,
-  handlers: ServiceHandlers<Name>,
+  handlers: Handlers,
   gatekeeper: Gatekeeper,
-): ServiceHandlers<Name> {
+): Handlers {
   const rules: Readonly<Record<string, AccessRule>> = ACCESS_RULES[name];
   const methods = serviceDefinition(name) as Readonly<
     Record<string, { responseStream: boolean; requestStream: boolean }>
@@ -123,7 +126,7 @@ export function guarded<Name extends ServedService>(
       const generates = responseStream && !requestStream;
       return [method, generates ? guardedStream(handler, rule, gatekeeper) : guardedCall(handler, rule, gatekeeper)];
     }),
-  ) as unknown as ServiceHandlers<Name>;
+  ) as unknown as Handlers;
 }
 
 function guardedCall(handler: AnyHandler, rule: DemandedRule, gatekeeper: Gatekeeper): AnyHandler {

@@ -5,6 +5,7 @@ import { authService } from './auth';
 import { clusterService } from './cluster';
 import { electionService } from './election';
 import { kvService } from './kv';
+import { kvStreamService } from './kv-stream';
 import { leaseService } from './lease';
 import { unlessLearning } from './learning';
 import { lockService } from './lock';
@@ -19,10 +20,16 @@ const WAITING = { deadlineMsMax: Infinity };
 /** Serves everything that clients of the coordination service may call, but the timestamp stream, which the node serves itself. */
 export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   const member = new ServedMember(node);
+  const { gatekeeper } = node.host;
   // Only what has its access rules is served, and only by them.
+  const behindRules = <Name extends ServedService, Handlers extends ServiceHandlers<Name>>(
+    name: Name,
+    handlers: Handlers,
+  ): Handlers => unlessLearning<Name, Handlers>(name, guarded<Name, Handlers>(name, handlers, gatekeeper), member);
   const add = <Name extends ServedService>(name: Name, handlers: ServiceHandlers<Name>, options = {}): void =>
-    server.addService(name, unlessLearning(name, guarded(name, handlers, node.host.gatekeeper), member), options);
-  add('etcdserverpb.KV', kvService(member));
+    server.addService(name, behindRules(name, handlers), options);
+  const kv = behindRules('etcdserverpb.KV', kvService(member));
+  server.addService('etcdserverpb.KV', kv);
   add('etcdserverpb.Watch', watchService(member));
   add('etcdserverpb.Lease', leaseService(member));
   add('etcdserverpb.Cluster', clusterService(member));
@@ -32,5 +39,8 @@ export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   add('v3electionpb.Election', electionService(member), WAITING);
   // Not etcd's: a timestamp comes from the leader, whoever is asked.
   const oracle = 'synod.consensus.v1.TimestampOracle';
-  server.addService(oracle, guarded(oracle, timestampOracleService(member), node.host.gatekeeper));
+  server.addService(oracle, guarded(oracle, timestampOracleService(member), gatekeeper));
+  // Nor this one: etcd's calls of keys, many at a time, each behind the rules of the call.
+  const stream = 'synod.consensus.v1.KvStream';
+  server.addService(stream, guarded(stream, kvStreamService(kv), gatekeeper));
 }

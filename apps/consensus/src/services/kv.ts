@@ -4,7 +4,8 @@ import { decodeDeleteRange, decodePut, decodeRange, decodeTxn, isSerializable } 
 import { encodeDeleteRange, encodePut, encodeRange, encodeTxn } from './encode';
 import type { ServedMember } from './member';
 
-export function kvService(member: ServedMember): ServiceHandlers<'etcdserverpb.KV'> {
+/** Behind the calls, and behind the stream of `kv-stream.ts`. */
+export function kvService(member: ServedMember): Required<ServiceHandlers<'etcdserverpb.KV'>> {
   const { header, host } = member;
   return {
     Range: (request, context) =>

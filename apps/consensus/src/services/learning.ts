@@ -18,11 +18,11 @@ const ANSWERED: Readonly<Record<string, (request: unknown) => boolean>> = {
  * The handlers of one of etcd's services, as a member that learns serves them: it is there to catch up, and clients shall find a member that
  * votes. What the cluster's own services ask is answered: they go by the list of nodes, and know of no learners.
  */
-export function unlessLearning<Name extends ServedService>(
+export function unlessLearning<Name extends ServedService, Handlers extends ServiceHandlers<Name>>(
   name: Name,
-  handlers: ServiceHandlers<Name>,
+  handlers: Handlers,
   member: ServedMember,
-): ServiceHandlers<Name> {
+): Handlers {
   const methods = serviceDefinition(name) as Readonly<
     Record<string, { path: string; responseStream: boolean; requestStream: boolean }>
   >;
@@ -45,5 +45,5 @@ export function unlessLearning<Name extends ServedService>(
       };
       return [method, responseStream && !requestStream ? stream : call];
     }),
-  ) as unknown as ServiceHandlers<Name>;
+  ) as unknown as Handlers;
 }

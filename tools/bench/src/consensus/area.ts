@@ -1,9 +1,10 @@
-import { inTurns, table, type Figures, type Sample } from '../measure';
+import { inTurns, ratioTable, table, type Contender, type Figures, type Sample } from '../measure';
 import { putCall, rangeCall, type PreparedCall } from './calls';
 import { failoverMs } from './failover';
 import { h2load, H2LOAD_MISSING } from './h2load';
 import { http2Load } from './http2-load';
 import { millionKeys, type MillionKeys } from './million-keys';
+import { streamLoad } from './stream-load';
 import { ETCD, SYNOD } from './system';
 import { Trio } from './trio';
 import { watchLatency } from './watch-latency';
@@ -14,6 +15,8 @@ const WATCHERS = 1_000;
 const FAILOVERS = 5;
 const KEYS = 1_000;
 const INFLIGHT = [1, 64, 256];
+/** Puts on their way at a time on one stream, which only our own API has. */
+const STREAM_INFLIGHT = 1_024;
 
 /** One load, put on each system in turns. */
 interface Workload {
@@ -34,6 +37,8 @@ export async function consensusArea(say: (text: string) => void): Promise<string
     const names = trios.map(({ system }) => system.name);
     const rows = [header(names)];
     for (const workload of workloads()) rows.push(loadRow(workload.name, await compare(workload, trios, say)));
+    say('puts as calls, and on a stream');
+    const batched = await inTurns(await putsAsCallsAndOnAStream(trios), { rounds: ROUNDS, seconds: SECONDS, say });
     const others = [['', ...names]];
     others.push(
       await eachRow(`next put after SIGKILL of the leader, median of ${FAILOVERS}, ms`, trios, say, failover),
@@ -46,18 +51,41 @@ export async function consensusArea(say: (text: string) => void): Promise<string
     others.push(['a million keys loaded, keys/s', ...filled.map(({ keysPerSecond }) => whole(keysPerSecond))]);
     others.push(['anonymous memory with them, MB', ...filled.map(({ memoryBytes }) => whole(memoryBytes / 1e6))]);
     others.push(['start of a member with them, ms', ...filled.map(({ startMs }) => whole(startMs))]);
-    return `${table(rows)}\n\n${table(others)}`;
+    return `${table(rows)}\n\n${ratioTable(batched)}\n\n${table(others)}`;
   } finally {
     await Promise.all(trios.map((trio) => trio.remove()));
   }
+}
+
+/** The same puts at each leader: of every system as calls, and of ours on a stream. */
+async function putsAsCallsAndOnAStream(trios: readonly Trio[]): Promise<Contender[]> {
+  const inflight = Math.max(...INFLIGHT);
+  const contenders: Contender[] = [];
+  for (const trio of trios) {
+    const leader = await trio.leader();
+    const { name } = trio.system;
+    contenders.push({
+      name: `${name}: calls, ${inflight} in flight`,
+      run: (seconds) => load(leader, putCall('bench'), inflight, seconds),
+    });
+    if (trio.system !== SYNOD) continue;
+    contenders.push({
+      name: `${name}: a stream, ${STREAM_INFLIGHT.toLocaleString('en')} in flight`,
+      run: (seconds) => streamLoad(leader, STREAM_INFLIGHT, seconds),
+    });
+  }
+  return contenders;
+}
+
+function load(leader: string, call: PreparedCall, inflight: number, seconds: number): Promise<Sample> {
+  return H2LOAD_MISSING ? http2Load(leader, () => call, inflight, seconds) : h2load(leader, call, inflight, seconds);
 }
 
 function workloads(): Workload[] {
   const steady = (name: string, call: PreparedCall): Workload[] =>
     INFLIGHT.map((inflight) => ({
       name: `${name}, ${inflight} in flight`,
-      run: (_, leader, seconds) =>
-        H2LOAD_MISSING ? http2Load(leader, () => call, inflight, seconds) : h2load(leader, call, inflight, seconds),
+      run: (_, leader, seconds) => load(leader, call, inflight, seconds),
     }));
   const puts = Array.from({ length: KEYS }, (_, index) => putCall(`bench/${index}`));
   const reads = Array.from({ length: KEYS }, (_, index) => rangeCall(`bench/${index}`, false));

@@ -6,7 +6,7 @@ export interface PreparedCall {
   readonly body: Buffer;
 }
 
-const VALUE_BYTES = 100;
+export const VALUE_BYTES = 100;
 
 const kv = serviceDefinition('etcdserverpb.KV');
 
@@ -30,7 +30,7 @@ export function fillCall(first: number, count: number): PreparedCall {
 }
 
 /** gRPC over HTTP/2, "Length-Prefixed-Message": a byte that says not compressed, four of the size, the message. */
-function framed(message: Buffer): Buffer {
+export function framed(message: Buffer): Buffer {
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(message.length, 1);
   return Buffer.concat([prefix, message]);
