@@ -254,6 +254,8 @@ it('shows a watch no key beyond those that may be read', async () => {
 
 it('ends a watch when its keys may no longer be read', async () => {
   await call(AUTH.RoleGrantPermission, { name: 'ann', perm: allow('once/', 'once0') }, { token: root });
+  // The member that is watched at has heard of that, too.
+  await call(KV.Range, { key: bytes('once/') }, { token: root }, address(1));
   const watching = watch('once/', 'once0');
   while (watching.said.length < 1) await call(KV.Range, { key: bytes('once/') }, { token: root }, address(1));
   await call(KV.Put, { key: bytes('once/x'), value: bytes('1') }, { token: root });
