@@ -1,6 +1,5 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { connect as connectPlain } from 'node:net';
 import path from 'node:path';
 import { connect } from 'node:tls';
@@ -8,9 +7,9 @@ import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
-import { Etcd3 } from 'etcd3';
 import { runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { freePorts, TestCluster, type TestMember } from './test-cluster';
+import { TlsCluster } from './tls-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
 if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl over TLS (needs etcdctl)\n');
@@ -21,6 +20,7 @@ const KV = serviceDefinition('etcdserverpb.KV');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
 const ORACLE = serviceDefinition('synod.consensus.v1.TimestampOracle');
 
+let secured: TlsCluster;
 let cluster: TestCluster;
 /** Of clients, and of members among themselves. */
 let clients: TestAuthority;
@@ -36,35 +36,10 @@ function member(index: number): TestMember {
   return found;
 }
 
-/** How etcd would be started with TLS on every port; the files are in the cluster's folder, by member. */
-function flagsOf({ id, ports, folder }: TestMember): string[] {
-  const [clientUrl, peerUrl] = [`https://127.0.0.1:${ports.client}`, `https://127.0.0.1:${ports.peer}`];
-  const listed = cluster.members.map((each) => `${each.id}=https://127.0.0.1:${each.ports.peer}`).join();
-  return [
-    ...['--name', id, '--data-dir', folder, '--initial-cluster', listed, '--founding-storage-nodes', '1'],
-    ...['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl],
-    ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
-    ...['--cert-file', `${folder}-client.pem`, '--key-file', `${folder}-client.key`],
-    ...['--trusted-ca-file', ca, '--client-cert-auth'],
-    ...['--peer-cert-file', `${folder}-peer.pem`, '--peer-key-file', `${folder}-peer.key`],
-    ...['--peer-trusted-ca-file', `${cluster.folder}/peers.pem`, '--peer-client-cert-auth=true'],
-  ];
-}
-
 beforeAll(async () => {
-  cluster = await TestCluster.plan(3);
-  clients = await TestAuthority.create('clients');
-  peers = await TestAuthority.create('peers');
+  secured = await TlsCluster.start();
+  ({ cluster, clients, peers, ca, client } = secured);
   stranger = await TestAuthority.create('stranger');
-  ca = clients.write(cluster.folder, 'clients');
-  peers.write(cluster.folder, 'peers');
-  client = await clients.issue(cluster.folder, 'client');
-  for (const { id } of cluster.members) {
-    await clients.issue(cluster.folder, `${id}-client`);
-    await peers.issue(cluster.folder, `${id}-peer`);
-  }
-  for (const each of cluster.members) each.run(flagsOf(each));
-  await cluster.ready();
 }, 60_000);
 
 afterAll(async () => {
@@ -150,7 +125,7 @@ describe('three members with TLS on every port', () => {
     const lost = member(2);
     await lost.kill('SIGTERM');
     await stranger.issue(cluster.folder, `${lost.id}-peer`);
-    lost.run(flagsOf(lost));
+    secured.run(lost);
     await lost.logged('"message":"listening"');
     const channels = calling(client);
     await put(channels, member(0));
@@ -158,20 +133,6 @@ describe('three members with TLS on every port', () => {
     await peers.issue(cluster.folder, `${lost.id}-peer`);
     await lost.logged('"message":"ready"');
     await put(channels, lost);
-  });
-
-  it('answer the npm client', async () => {
-    const etcd = new Etcd3({
-      hosts: cluster.endpoints.map((endpoint) => `https://${endpoint}`),
-      credentials: {
-        rootCertificate: readFileSync(ca),
-        certChain: readFileSync(client.cert),
-        privateKey: readFileSync(client.key),
-      },
-    });
-    await etcd.put('from-npm').value('1');
-    expect(await etcd.get('from-npm').string()).toBe('1');
-    etcd.close();
   });
 
   (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl, and only with a certificate', () => {
@@ -254,7 +215,7 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
     await leader.kill('SIGKILL');
     await putting;
     await runEveryGroup(benchOf(root), 'one-down');
-    leader.run(flagsOf(leader));
+    secured.run(leader);
     await leader.logged('"message":"ready"');
     const found = await etcdctl(ann, 'get', 'ann/', '--prefix', '--keys-only');
     for (let index = 0; index < 10; index++) expect(found).toContain(`ann/${index}\n`);
