@@ -211,6 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'writeConfiguration(transaction, group.founding.group, latestIn(entries));',
     replace: 'latestIn(entries);',
     killedBy: [
+      'acked-is-durable',
       'configuration-follows-the-log',
       'one-voter-at-a-time',
       'one-command-per-instance',
@@ -247,7 +248,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 16,
+    seed: 56,
   },
   {
     name: 'lease-not-checked-after-pause',
@@ -316,10 +317,10 @@ export const MUTANTS: readonly Mutant[] = [
     area: 'consensus',
     breaks: 'A lock is granted when nobody is ahead any more, not when the next ahead has gone.',
     file: 'apps/consensus/src/succession.ts',
-    find: '      await this.requireOwn(place);\n    }',
-    replace: '      await this.requireOwn(place);\n      break;\n    }',
+    find: '      seen = await this.requireOwn(place);\n',
+    replace: '      seen = await this.requireOwn(place);\n      break;\n',
     killedBy: HISTORIES,
-    seed: 11,
+    seed: 17,
   },
   {
     name: 'compaction-of-the-present',

@@ -82,10 +82,12 @@ export class Machine {
 
   /** Begins the folder anew under a name that the cluster knows already; the process goes on as another one that finds it so. */
   setAside(): void {
-    const { nextIncarnation: incarnation, clusterId, returnsTo = clusterId, lostReplica } = this;
+    const { nextIncarnation: incarnation, clusterId, returnsTo = clusterId, lostReplica, removalAsked } = this;
     this.goBlank(lostReplica ?? 0);
     this.incarnation = incarnation;
     this.returnsTo = returnsTo;
+    // By that name it may be the very one whose removal was asked for.
+    this.removalAsked = removalAsked;
     this.node.start();
   }
 }
