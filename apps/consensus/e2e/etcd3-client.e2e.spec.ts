@@ -10,7 +10,7 @@ import {
   type Lease,
 } from 'etcd3';
 import { TestCluster, type TestMember } from './test-cluster';
-import { TlsCluster } from './tls-cluster';
+import { TlsCluster } from './testing/tls-cluster';
 
 // The npm client that most Node teams use, unmodified, against three members. It finds its way by itself when the leader is killed.
 

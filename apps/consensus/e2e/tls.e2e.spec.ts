@@ -9,7 +9,7 @@ import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
 import { runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { freePorts, TestCluster, type TestMember } from './test-cluster';
-import { TlsCluster } from './tls-cluster';
+import { TlsCluster } from './testing/tls-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
 if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl over TLS (needs etcdctl)\n');

@@ -1,5 +1,5 @@
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
-import { TestCluster, type TestMember } from './test-cluster';
+import { TestCluster, type TestMember } from '../test-cluster';
 
 /** Three members as etcd would be started with TLS on every port and certificates required; the files are in the cluster's folder, by member. */
 export class TlsCluster {
