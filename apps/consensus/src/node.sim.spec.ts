@@ -2,7 +2,7 @@ import { nodeKey, nodesPrefix, prefixRange } from '@synod/coordination';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import type { NodeId } from '@synod/replication';
 import type { Disk, SynodError } from '@synod/runtime';
-import { World, type NodePorts, type SimNode } from '@synod/simulation';
+import { calmBut, type NodePorts, type SimNode, World } from '@synod/simulation';
 import { ConsensusNode } from './node';
 import { EtcdError } from './state/errors';
 import { spanOf } from './state/span';
@@ -49,8 +49,7 @@ class Cluster {
   readonly joining = new Set<string>();
 
   constructor(seed: number, codec = false) {
-    this.world = new World({ seed });
-    if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
+    this.world = new World({ seed, shape: calmBut({ codec }) });
     this.nodes = NAMES.map((name) => this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports)));
   }
 

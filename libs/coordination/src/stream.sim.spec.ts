@@ -1,4 +1,4 @@
-import { World, type NodePorts, type SimNode } from '@synod/simulation';
+import { calmBut, type NodePorts, type SimNode, World } from '@synod/simulation';
 import { SynodError } from '@synod/runtime';
 import { MemoryCoordination } from './memory-coordination';
 import type { CoordinationEvent } from './port';
@@ -16,8 +16,7 @@ class Bench {
   private built: StreamCoordination | undefined;
 
   constructor(seed: number, codec: boolean) {
-    this.world = new World({ seed });
-    (this.world.shape.network as { codec: boolean }).codec = codec;
+    this.world = new World({ seed, shape: calmBut({ codec }) });
     this.members = MEMBERS.map((name) =>
       this.world.addNode(name, (ports) => {
         serveCoordination(ports, this.store);

@@ -7,6 +7,12 @@ import type { LedGroup } from './peer-messages';
 /** Election time-outs that a node may take until it lists a group that it is believed to lead: it has to finish phase 1 first. */
 const UNLISTED_TIMEOUTS = 5;
 
+/**
+ * Of an election time-out: how long a campaign is put off, at most, once the leader's process is known to have ended. Drawn for each group, so that
+ * the groups which it led find leaders on different nodes; and long enough for the others to have seen it too, whose support is needed.
+ */
+const GONE_SHARE = 1 / 20;
+
 /** What is known of the leader of one group. */
 interface LeaderWatch {
   /** The ballot that the leader's node has listed among its led groups: from then on its absence there means something. */
@@ -24,8 +30,8 @@ interface LedList {
 }
 
 /**
- * Suspects leaders: of all groups of a node at once by the silence of a peer, of one group by its peer's list of what it leads. A
- * heartbeat proves that a node lives, a listing that it leads (decision 0005).
+ * Suspects leaders: of all groups of a node at once by the silence of a peer, or sooner if its process has ended; of one group by its peer's
+ * list of what it leads. A heartbeat proves that a node lives, a listing that it leads (decision 0005).
  */
 export class FailureDetector {
   private readonly heardUs = new Map<NodeId, number>();
@@ -47,6 +53,19 @@ export class FailureDetector {
 
   heard(nodeId: NodeId): void {
     this.heardUs.set(nodeId, this.ports.clock.monotonicUs());
+  }
+
+  /** A peer's process has ended: it is believed as if it had been silent for long. */
+  gone(nodeId: NodeId): void {
+    this.heardUs.delete(nodeId);
+  }
+
+  /** The process of a group's leader has ended. @returns after how many microseconds to ask `suspects` again */
+  hasten(group: HostedGroup<unknown>): number {
+    const delayUs = this.ports.random.below(this.electionTimeoutUs * GONE_SHARE);
+    const watch = this.watches.get(group);
+    if (watch !== undefined) watch.suspectAtUs = this.ports.clock.monotonicUs() + delayUs;
+    return delayUs;
   }
 
   /** @returns whether a peer has spoken within an election time-out */
@@ -76,7 +95,7 @@ export class FailureDetector {
     const leader = group.leaderNode();
     if (leader !== undefined && leader !== this.self) {
       const unlisted = this.unlisted(group, watch, leader, now);
-      if (!unlisted && now - (this.heardUs.get(leader) ?? 0) < this.electionTimeoutUs) {
+      if (!unlisted && now - (this.heardUs.get(leader) ?? -Infinity) < this.electionTimeoutUs) {
         watch.suspectAtUs = now + this.delayUs() - this.electionTimeoutUs;
         return false;
       }

@@ -6,7 +6,7 @@ const SECOND_US = 1_000_000;
 
 /** Three members of which n1 leads the group that is looked at, with a lease that a read has just brought. */
 async function leasing(seed: number): Promise<{ cluster: WordCluster; leader: Group<number> }> {
-  const cluster = new WordCluster(seed, { codec: seed % 2 === 0, leases: LEASES });
+  const cluster = new WordCluster(seed, { network: { codec: seed % 2 === 0 }, leases: LEASES });
   await cluster.awaitLeaders();
   await cluster.write(0, 'before');
   const leader = cluster.leaderOf(0)!;

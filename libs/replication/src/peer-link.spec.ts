@@ -24,7 +24,7 @@ function dialled(): {
       random: { below: () => 0, bytes: (size) => Buffer.alloc(size) },
       log: { ...silentLog, warn: (text) => seen.log.push(text) },
     },
-    { connected: (peer) => seen.connected.push(peer), received: () => undefined },
+    { connected: (peer) => seen.connected.push(peer), received: () => undefined, gone: () => undefined },
   );
   const say = (message: PeerMessage): void => accept({ send: () => true, close: () => seen.closed++ }).receive(message);
   return Object.assign(seen, { say });

@@ -21,6 +21,8 @@ export type Peer = Omit<Identity, 'clusterId'>;
 export interface PeerEvents {
   connected(peer: Peer): void;
   received(peer: Peer, message: PeerMessage): void;
+  /** Nobody listens where a peer served: its process has ended, or so something on the way says. */
+  gone(nodeId: NodeId): void;
 }
 
 /**
@@ -36,6 +38,8 @@ const BACKOFF_SPREAD_US = 200_000;
 const COURTESY_US = 3_000_000;
 /** A peer that took the connection but has not said hello by then is dialled anew. */
 const HELLO_TIMEOUT_US = 1_000_000;
+/** What nobody refused by then, somebody has taken. */
+const KNOCK_US = 1_000_000;
 
 /** Remembered: strangers may give themselves any name. */
 const REFUSALS_MAX = 64;
@@ -51,11 +55,15 @@ interface Open {
  * The streams to all peers: one per pair of nodes, dialled by the one with the lower id, again and again with 50–250 ms in between;
  * and, every few seconds without it, by the other one, since of two nodes one may have yet to learn where the other is.
  * Nothing is sent or believed before both have said the same cluster and the expected node.
+ *
+ * When a conversation breaks, both ends look at once whether the other one's process is still there: a kernel says so long before silence would.
  */
 export class PeerLinks {
   private readonly open = new Map<NodeId, Open>();
   private readonly addresses = new Map<NodeId, string>();
   private readonly redials = new Map<NodeId, Cancel>();
+  /** How to hang up where it was knocked just now. */
+  private readonly knocks = new Map<NodeId, Cancel>();
   /** Why a node is not talked to, as it was last logged: it will try again and again. */
   private readonly refusals = new Map<NodeId, string>();
   private stopped = false;
@@ -108,6 +116,7 @@ export class PeerLinks {
   stop(): void {
     this.stopped = true;
     for (const cancel of this.redials.values()) cancel();
+    for (const hangUp of this.knocks.values()) hangUp();
     for (const open of this.open.values()) open.connection.close();
     this.open.clear();
   }
@@ -138,8 +147,28 @@ export class PeerLinks {
   private lost(nodeId: NodeId, open: Open): void {
     if (this.open.get(nodeId) !== open) return;
     this.open.delete(nodeId);
+    if (open.peer !== undefined) this.knock(nodeId);
     const mine = this.self.nodeId < nodeId;
     this.dialLater(nodeId, mine ? BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US) : COURTESY_US);
+  }
+
+  /** Connects, says nothing, and hangs up: whoever is there has not noticed more than that. */
+  private knock(nodeId: NodeId): void {
+    const address = this.addresses.get(nodeId);
+    if (this.stopped || address === undefined || this.knocks.has(nodeId)) return;
+    const closed = (_reason: string, refused?: boolean): void => {
+      hangUp();
+      if (refused === true && this.open.get(nodeId)?.peer === undefined) this.events.gone(nodeId);
+    };
+    const { transport, timers } = this.ports;
+    const connection = transport.connect(this.protocol, address, { receive: () => undefined, closed });
+    const hangUp = (): void => {
+      patience();
+      connection.close();
+      this.knocks.delete(nodeId);
+    };
+    const patience = timers.after(KNOCK_US, hangUp);
+    this.knocks.set(nodeId, hangUp);
   }
 
   private dialLater(nodeId: NodeId, pause: number): void {

@@ -15,7 +15,7 @@ describe('ReplicaHost', () => {
   });
 
   it('speaks protobuf when the network carries bytes', async () => {
-    const cluster = new WordCluster(2, { codec: true });
+    const cluster = new WordCluster(2, { network: { codec: true } });
     await cluster.awaitLeaders();
     expect(await cluster.write(0, 'bytes')).toBe(1);
   });
@@ -56,10 +56,39 @@ describe('ReplicaHost', () => {
     },
   );
 
+  it.each([61, 62, 63])('elects as soon as the process of a leader has ended (seed %i)', async (seed) => {
+    const cluster = new WordCluster(seed);
+    await cluster.awaitLeaders();
+    await cluster.write(0, 'before');
+    cluster.nodes[0]?.kill('process');
+    const before = cluster.world.now;
+    await cluster.awaitLeaders();
+    expect(cluster.world.now - before).toBeLessThan(300_000);
+    expect(await cluster.write(0, 'after')).toBe(2);
+  });
+
+  it.each([64, 65, 66])(
+    'elects nobody when one member alone takes a living leader for dead (seed %i)',
+    async (seed) => {
+      const cluster = new WordCluster(seed, { network: { rejectPermille: 1_000 } });
+      await cluster.awaitLeaders();
+      const promised = cluster.leaderOf(0)?.status().promised;
+      const way = [
+        { from: 'n1', to: 'n3' },
+        { from: 'n3', to: 'n1' },
+      ];
+      cluster.world.network.cut(way);
+      await cluster.world.run(cluster.world.now + 10_000_000);
+      cluster.world.network.uncut(way);
+      expect(await cluster.write(0, 'after')).toBe(1);
+      expect(cluster.leaderOf(0)?.status()).toMatchObject({ leader: 'n1', promised });
+    },
+  );
+
   it.each([16, 17, 18])(
     'hands leadership over without losing a word, faster than an election (seed %i)',
     async (seed) => {
-      const cluster = new WordCluster(seed, { codec: seed === 16 });
+      const cluster = new WordCluster(seed, { network: { codec: seed === 16 } });
       await cluster.awaitLeaders();
       await cluster.write(0, 'before');
       const group = cluster.leaderOf(0)!;

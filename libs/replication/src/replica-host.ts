@@ -172,6 +172,7 @@ export class ReplicaHost {
     this.links = new PeerLinks(options.identity, options.peerProtocol, options.ports, {
       connected: (peer) => this.peerConnected(peer),
       received: (peer, message) => this.peerReceived(peer, message),
+      gone: (nodeId) => this.peerGone(nodeId),
     });
     const { identity, store, ports } = options;
     this.failures = new FailureDetector(identity.nodeId, this.times.electionTimeoutUs, ports);
@@ -482,6 +483,16 @@ export class ReplicaHost {
     this.sentLedVersion.delete(peer.nodeId);
   }
 
+  /** It may be wrong, as silence may be: who still hears the leader supports no campaign. */
+  private peerGone(nodeId: NodeId): void {
+    if (this.stopped) return;
+    this.failures.gone(nodeId);
+    for (const group of this.groups_.values()) {
+      if (group.leaderNode() !== nodeId) continue;
+      this.options.ports.timers.after(this.failures.hasten(group), () => this.suspect(group));
+    }
+  }
+
   private peerReceived(peer: Peer, message: PeerMessage): void {
     if (this.stopped) return;
     this.failures.heard(peer.nodeId);
@@ -562,9 +573,12 @@ export class ReplicaHost {
       if (this.sentLedVersion.get(nodeId) !== this.ledVersion) this.sendLedGroups(nodeId);
       this.links.send(nodeId, { kind: 'heartbeat', ledVersion: this.ledVersion });
     }
-    const now = this.options.ports.clock.monotonicUs();
-    for (const group of this.groups_.values())
-      if (this.failures.suspects(group, now)) group.push({ kind: 'leader-lost' });
+    for (const group of this.groups_.values()) this.suspect(group);
+  }
+
+  private suspect(group: HostedGroup<unknown>): void {
+    if (this.stopped) return;
+    if (this.failures.suspects(group, this.options.ports.clock.monotonicUs())) group.push({ kind: 'leader-lost' });
   }
 
   private tick(): void {

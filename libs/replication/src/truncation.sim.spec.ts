@@ -8,7 +8,7 @@ const SECOND_US = 1_000_000;
 const LONG_WORD = 60_000;
 
 async function cluster(seed: number, codec = false): Promise<WordCluster> {
-  const made = new WordCluster(seed, { codec, logLimits: TINY });
+  const made = new WordCluster(seed, { network: { codec }, logLimits: TINY });
   await made.awaitLeaders();
   return made;
 }

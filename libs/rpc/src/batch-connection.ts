@@ -69,11 +69,11 @@ export class BatchConnection<Out, In> implements Connection<Out> {
     }
   }
 
-  /** The stream is over, and not because this end closed it. */
-  ended(reason: string): void {
+  /** The stream is over, and not because this end closed it. @param refused nobody listens where it was dialled to */
+  ended(reason: string, refused = false): void {
     if (!this.open) return;
     this.finish();
-    this.guarded(() => this.handler?.closed(reason));
+    this.guarded(() => this.handler?.closed(reason, refused));
   }
 
   private get isOpen(): boolean {

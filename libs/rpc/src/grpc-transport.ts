@@ -25,6 +25,9 @@ export interface GrpcTransportOptions {
   readonly observer?: RpcObserver;
 }
 
+/** What grpc-js says when the other machine answered that nobody listens there. */
+const REFUSED = /^No connection established\..*\bECONNREFUSED\b/;
+
 /** Why a conversation ended that neither end meant to fail. */
 const CLOSED_BY_OTHER = 'the other end closed';
 
@@ -79,7 +82,7 @@ function dial<Up, Down>(
   call.on('data', (bytes: Buffer) => connection.arrived(bytes));
   call.on('error', (error: ServiceError) => {
     clearTimeout(patience);
-    connection.ended(`${status[error.code] ?? error.code}: ${error.details}`);
+    connection.ended(`${status[error.code] ?? error.code}: ${error.details}`, REFUSED.test(error.details));
   });
   call.on('status', ({ code }) => {
     clearTimeout(patience);

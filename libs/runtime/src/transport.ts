@@ -29,8 +29,11 @@ export interface Connection<Out> {
 /** What the owner of one end does with what arrives. Never called inside `connect` or `send`. */
 export interface ConnectionHandler<In> {
   receive(message: In): void;
-  /** Called once, when the connection ends for any reason but this end's own `close()`. Nothing arrives afterwards. */
-  closed(reason: string): void;
+  /**
+   * Called once, when the connection ends for any reason but this end's own `close()`. Nothing arrives afterwards.
+   * @param refused the machine that was dialled says that nobody listens there: it lives, and the process that served there does not
+   */
+  closed(reason: string, refused?: boolean): void;
 }
 
 /** The network, as a port. Connections are not re-established by it: whoever dialled decides. */

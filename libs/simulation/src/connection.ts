@@ -128,12 +128,13 @@ export class End implements Connection<unknown> {
     this.connection.world.schedule(afterUs, this.inc, () => this.ended(reason));
   }
 
-  ended(reason: string): void {
+  /** @param refused nobody listens where it was dialled to, or so the way there says */
+  ended(reason: string, refused = false): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.outbox = [];
     this.connection.settle();
-    this.handler?.closed(reason);
+    this.handler?.closed(reason, refused);
   }
 
   private flushLater(): void {

@@ -159,6 +159,7 @@ function drawShape(seed: number, kinds: readonly FaultKind[], options: PlanOptio
     draws.below(1_000),
     draws.chance(1, 8),
   ];
+  const reject = draws.below(1_001);
   return {
     network: {
       ...CALM.network,
@@ -170,6 +171,7 @@ function drawShape(seed: number, kinds: readonly FaultKind[], options: PlanOptio
       duplicatePermille: Math.round((duplicate * duplicate) / 500),
       queueMax: on('small-queues') && queue % 4 === 0 ? queue : CALM.network.queueMax,
       codec,
+      rejectPermille: Math.round((reject * reject) / 1_000),
     },
     disk: CALM.disk,
     timers: on('late-timers') ? { latenessUsMax: late, turnUsMax: turn } : CALM.timers,

@@ -1,7 +1,7 @@
 // A whole cluster in one process, on virtual time, from one seed.
 export { World, type WorldOptions } from './world';
 export type { Drain } from './driver';
-export { CALM, type DiskShape, type NetworkShape, type TimerShape, type WorldShape } from './shape';
+export { CALM, calmBut, type DiskShape, type NetworkShape, type TimerShape, type WorldShape } from './shape';
 export { SimNode, type CrashKind, type Incarnation, type MakeHost, type NodeOptions, type NodePorts } from './sim-node';
 export { SeedFailure } from './failure';
 export { Draws, draw } from './draw';

@@ -1,5 +1,5 @@
 import type { NetworkShape } from './shape';
-import { CALM } from './shape';
+import { CALM, calmBut } from './shape';
 import type { SimNode } from './sim-node';
 import { addNoteNode, notes, texts, type NoteHost, type Seen } from './testing/echo';
 import { World } from './world';
@@ -22,7 +22,7 @@ interface Pair {
 
 /** Two nodes; `a` has dialled `b` and been accepted. */
 async function pair(seed: number, shape: Partial<NetworkShape> = {}): Promise<Pair> {
-  const world = new World({ seed, shape: { ...CALM, network: { ...CALM.network, ...shape } } });
+  const world = new World({ seed, shape: calmBut(shape) });
   const [a, b] = [addNoteNode(world, 'a'), addNoteNode(world, 'b')];
   await world.run(() => a.host !== undefined && b.host !== undefined);
   const up = hostOf(a).dial('b:1');
@@ -143,8 +143,9 @@ describe.each(SEEDS)('a dial (seed %i)', (seed) => {
   async function dialled(
     address: string,
     prepare: (world: World) => void = () => undefined,
+    network: Partial<NetworkShape> = {},
   ): Promise<{ world: World; seen: Seen }> {
-    const world = new World({ seed });
+    const world = new World({ seed, shape: calmBut(network) });
     const a = addNoteNode(world, 'a');
     addNoteNode(world, 'deaf', false);
     addNoteNode(world, 'b');
@@ -159,8 +160,15 @@ describe.each(SEEDS)('a dial (seed %i)', (seed) => {
   it('is refused at once by a machine without the process, or without the protocol', async () => {
     const dead = await dialled('b:1', (world) => world.node('b').kill('process'));
     expect([dead.seen.closed[0]?.reason, dead.world.now < 100_000]).toEqual(['connection refused', true]);
+    expect(dead.seen.closed[0]?.refused).toBe(true);
     const deaf = await dialled('deaf:1');
     expect(deaf.seen.closed[0]?.reason).toContain('is not served');
+    expect(deaf.seen.closed[0]?.refused).toBe(false);
+  });
+
+  it('may be refused by what cuts it off, in place of who is behind it', async () => {
+    const { world, seen } = await dialled('b:1', (it) => it.network.cut(both), { rejectPermille: 1_000 });
+    expect([seen.closed[0]?.refused, world.now < 100_000]).toEqual([true, true]);
   });
 
   it('runs out of time against a machine without power, behind a cut, paused, or unknown', async () => {
@@ -256,7 +264,7 @@ describe('datagrams', () => {
   it('pass against a cut in one direction only, also on connections dialled meanwhile', async () => {
     const world = new World({
       seed: 3,
-      shape: { ...CALM, network: { ...CALM.network, datagramProtocols: [notes.name] } },
+      shape: calmBut({ datagramProtocols: [notes.name] }),
     });
     const [a, b] = [addNoteNode(world, 'a'), addNoteNode(world, 'b')];
     await world.run(() => b.host !== undefined);

@@ -15,6 +15,9 @@ export interface Direction {
   readonly to: string;
 }
 
+/** Why a dial failed where nobody listens, or something says so. */
+const REFUSED = 'connection refused';
+
 /** A network's own events belong to no process: they happen while machines are down. */
 const WIRE: Owner = { id: 0, state: 'running' };
 
@@ -156,7 +159,9 @@ export class Network {
       if (connection.dialler.state === 'dialling') this.abandon(connection, 'no answer');
     });
     const knock = (): void => {
-      if (!up.holds(WIRE, knock)) this.answer(connection, target);
+      if (up.cut && up.draws.chance(this.world.shape.network.rejectPermille, 1000))
+        this.world.schedule(up.drawDelayUs(), inc, () => this.abandon(connection, REFUSED));
+      else if (!up.holds(WIRE, knock)) this.answer(connection, target);
     };
     up.carry(WIRE, knock);
     return connection.dialler;
@@ -169,7 +174,7 @@ export class Network {
     if (node === undefined || !node.powered) return; // The dialler's patience will end.
     const inc = node.incarnation;
     if (inc === undefined) {
-      this.reply(connection, () => this.abandon(connection, 'connection refused'));
+      this.reply(connection, () => this.abandon(connection, REFUSED));
       return;
     }
     inc.deliver(() => {
@@ -200,7 +205,7 @@ export class Network {
     connection.broken = true;
     this.connections.delete(connection);
     connection.server?.endsAfter(this.world.shape.network.silenceMinUs, reason);
-    connection.dialler.ended(reason);
+    connection.dialler.ended(reason, reason === REFUSED);
   }
 
   private giveUpWhileCut(connection: SimConnection, link: Link): void {

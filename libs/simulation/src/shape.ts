@@ -17,6 +17,8 @@ export interface NetworkShape {
   readonly codec: boolean;
   /** After this without an answer a dial has failed. */
   readonly dialTimeoutUs: number;
+  /** Of a thousand dials into a cut, how many are refused at once: by a firewall, say, in place of the machine behind it. */
+  readonly rejectPermille: number;
   /** How long it takes to notice that the other end fell silent: a lost power, a cut link. */
   readonly silenceMinUs: number;
   readonly silenceMaxUs: number;
@@ -55,9 +57,15 @@ export const CALM: WorldShape = {
     queueMax: 10_000,
     codec: false,
     dialTimeoutUs: 3_000_000,
+    rejectPermille: 0,
     silenceMinUs: 1_000_000,
     silenceMaxUs: 8_000_000,
   },
   disk: { readMeanUs: 40, writeMeanUs: 30, syncMinUs: 200, syncMeanUs: 600 },
   timers: { latenessUsMax: 1_000, turnUsMax: 0 },
 };
+
+/** @returns a local network without faults but for what is given */
+export function calmBut(network: Partial<NetworkShape>): WorldShape {
+  return { ...CALM, network: { ...CALM.network, ...network } };
+}

@@ -1,4 +1,4 @@
-import { World, type NodePorts, type SimNode } from '@synod/simulation';
+import { calmBut, type NodePorts, type SimNode, World } from '@synod/simulation';
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type { GroupConfiguration, GroupMember, ReconfigurableGroup, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
@@ -47,8 +47,7 @@ export class OneGroup {
     private readonly founders: readonly string[] = names,
     private readonly logLimits: LogLimits = DEFAULT_LOG_LIMITS,
   ) {
-    this.world = new World({ seed });
-    (this.world.shape.network as { codec: boolean }).codec = seed % 2 === 0;
+    this.world = new World({ seed, shape: calmBut({ codec: seed % 2 === 0 }) });
     this.nodes = names.map((name) => this.world.addNode<TestHost>(name, (ports) => this.makeHost(name, ports)));
     for (const name of founders) this.world.node(name).start();
   }

@@ -1,4 +1,4 @@
-import { World, type NodePorts, type SimNode } from '@synod/simulation';
+import { calmBut, type NetworkShape, type NodePorts, type SimNode, World } from '@synod/simulation';
 import type { StoreTransaction } from '@synod/runtime';
 import { prefixEnd, type Disk, type StoreReader } from '@synod/runtime';
 import type { Founding, Group, StateMachine } from '../api';
@@ -59,15 +59,18 @@ export class WordCluster {
   constructor(
     seed: number,
     {
-      codec = false,
+      network = {},
       logLimits = DEFAULT_LOG_LIMITS,
       leases,
-    }: { readonly codec?: boolean; readonly logLimits?: LogLimits; readonly leases?: LeaseOptions } = {},
+    }: {
+      readonly network?: Partial<NetworkShape>;
+      readonly logLimits?: LogLimits;
+      readonly leases?: LeaseOptions;
+    } = {},
   ) {
     this.logLimits = logLimits;
     this.leases = leases;
-    this.world = new World({ seed });
-    if (codec) (this.world.shape.network as { codec: boolean }).codec = true;
+    this.world = new World({ seed, shape: calmBut(network) });
     this.nodes = NODES.map((name) => this.world.addNode<TestHost>(name, (ports) => this.makeHost(name, ports)));
     for (const node of this.nodes) node.start();
   }

@@ -20,7 +20,7 @@ export interface Seen {
   /** Texts received, and in which event of the world. */
   readonly received: { readonly text: string; readonly event: number }[];
   /** Reasons of `closed`, by virtual microsecond. */
-  readonly closed: { readonly reason: string; readonly at: number }[];
+  readonly closed: { readonly reason: string; readonly refused: boolean; readonly at: number }[];
 }
 
 /** A host that keeps what it sees on each of its ends. */
@@ -59,7 +59,7 @@ function blank(connection: Connection<Note>): Seen {
 function handlerOf(world: World, seen: Omit<Seen, 'connection'>): ConnectionHandler<Note> {
   return {
     receive: ({ text }) => void seen.received.push({ text, event: world.events }),
-    closed: (reason) => void seen.closed.push({ reason, at: world.now }),
+    closed: (reason, refused = false) => void seen.closed.push({ reason, refused, at: world.now }),
   };
 }
 
