@@ -38,8 +38,11 @@ const BACKOFF_SPREAD_US = 200_000;
 const COURTESY_US = 3_000_000;
 /** A peer that took the connection but has not said hello by then is dialled anew. */
 const HELLO_TIMEOUT_US = 1_000_000;
-/** What nobody refused by then, somebody has taken. */
+/** Where a knock is not refused by then, somebody is there. */
 const KNOCK_US = 1_000_000;
+/** A process that is being ended may take a knock in its last moments: another one follows, so often at most. */
+const KNOCKS_MAX = 10;
+const KNOCK_AGAIN_US = 20_000;
 
 /** Remembered: strangers may give themselves any name. */
 const REFUSALS_MAX = 64;
@@ -62,7 +65,7 @@ export class PeerLinks {
   private readonly open = new Map<NodeId, Open>();
   private readonly addresses = new Map<NodeId, string>();
   private readonly redials = new Map<NodeId, Cancel>();
-  /** How to hang up where it was knocked just now. */
+  /** How to leave it at the last knock. */
   private readonly knocks = new Map<NodeId, Cancel>();
   /** Why a node is not talked to, as it was last logged: it will try again and again. */
   private readonly refusals = new Map<NodeId, string>();
@@ -152,22 +155,28 @@ export class PeerLinks {
     this.dialLater(nodeId, mine ? BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US) : COURTESY_US);
   }
 
-  /** Connects, says nothing, and hangs up: whoever is there has not noticed more than that. */
-  private knock(nodeId: NodeId): void {
+  /** Connects, says nothing, and hangs up: whoever is there notices no more than that. */
+  private knock(nodeId: NodeId, knocks = 1): void {
+    this.knocks.get(nodeId)?.();
     const address = this.addresses.get(nodeId);
-    if (this.stopped || address === undefined || this.knocks.has(nodeId)) return;
+    if (this.stopped || address === undefined || this.open.get(nodeId)?.peer !== undefined) return;
+    const { transport, timers } = this.ports;
     const closed = (_reason: string, refused?: boolean): void => {
       hangUp();
-      if (refused === true && this.open.get(nodeId)?.peer === undefined) this.events.gone(nodeId);
+      if (refused === true) this.events.gone(nodeId);
+      else if (knocks < KNOCKS_MAX)
+        this.knocks.set(
+          nodeId,
+          timers.after(KNOCK_AGAIN_US, () => this.knock(nodeId, knocks + 1)),
+        );
     };
-    const { transport, timers } = this.ports;
     const connection = transport.connect(this.protocol, address, { receive: () => undefined, closed });
+    const patience = timers.after(KNOCK_US, () => hangUp());
     const hangUp = (): void => {
       patience();
       connection.close();
       this.knocks.delete(nodeId);
     };
-    const patience = timers.after(KNOCK_US, hangUp);
     this.knocks.set(nodeId, hangUp);
   }
 
