@@ -20,15 +20,14 @@ export {
   DEFAULT_LOG_LIMITS,
   DEFAULT_TIMES,
   type LeaseOptions,
-  lostLog,
   type LogLimits,
   type Rebuilt,
-  ReplicaHost,
   type ReplicaHostOptions,
   type ReplicaHostPorts,
   type ReplicationObserver,
   type ReplicationTimes,
-} from './replica-host';
+} from './options';
+export { lostLog, ReplicaHost } from './replica-host';
 export { stateDigest, writeGroupState, type GroupState } from './group-states';
 export { writeFoundingLog } from './founding-log';
 export type { Identity } from './peer-link';

@@ -1,30 +1,15 @@
 import {
   changeIn,
-  DEFAULT_LIMITS,
   foundingOf,
   leaseTerms,
   Replica,
-  type Ballot,
   type ChosenEntry,
-  type Delivery,
   type Effects,
   type Envelope,
-  type Instance,
   type ReplicaId,
   type ReplicaRecord,
 } from '@synod/paxos';
-import {
-  SynodError,
-  type Cancel,
-  type Clock,
-  type Disk,
-  type Log,
-  type Probes,
-  type Random,
-  type Store,
-  type Timers,
-  type Transport,
-} from '@synod/runtime';
+import { SynodError, type Cancel } from '@synod/runtime';
 import type {
   Founding,
   GroupConfiguration,
@@ -37,103 +22,20 @@ import type {
   ReconfigurableGroup,
 } from './api';
 import { readGroupState, slotPrefix, writeGroupState } from './group-states';
-import { FailureDetector } from './failure-detector';
 import { HostedGroup } from './hosted-group';
 import { NodeLog, type LoggedRecord } from './node-log';
-import { PeerLinks, type Identity, type Peer, type PeerProtocol } from './peer-link';
-import type { LedGroup, PeerMessage } from './peer-messages';
+import {
+  DEFAULT_LOG_LIMITS,
+  DEFAULT_TIMES,
+  type LogLimits,
+  type Rebuilt,
+  type ReplicaHostOptions,
+  type ReplicationTimes,
+} from './options';
+import { Peers } from './peers';
 import { SnapshotInstalls } from './snapshot-installs';
 import { SnapshotServer } from './snapshot-server';
 import { readConfiguration, writeConfiguration } from './stored-configurations';
-
-export interface ReplicaHostPorts {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly disk: Disk;
-  readonly transport: Transport;
-  /** For snapshots, so that bulk never delays a heartbeat: with connections of its own. `transport` if absent. */
-  readonly bulkTransport?: Transport;
-  readonly log: Log;
-  readonly probes: Probes;
-}
-
-/** Bounds and periods, each with its unit. */
-export interface ReplicationTimes {
-  /** Between heartbeats to each peer. */
-  readonly heartbeatUs: number;
-  /** A replica's time step while it waits for something. */
-  readonly tickUs: number;
-  /** Silence of the leader's node before a campaign; each wait is drawn from one to two times this. */
-  readonly electionTimeoutUs: number;
-  /** Between flushes of the store; what is lost with it is in the log. */
-  readonly flushUs: number;
-}
-
-export const DEFAULT_TIMES: ReplicationTimes = {
-  heartbeatUs: 100_000,
-  tickUs: 50_000,
-  electionTimeoutUs: 1_000_000,
-  flushUs: 1_000_000,
-};
-
-/** How much of the log is kept, on disk for all groups together and in memory for each. */
-export interface LogLimits {
-  /** Of one file of the log. A few of them are kept, which bounds what a start has to read; each costs two syncs more. */
-  readonly segmentBytes: number;
-  /** Applied instances kept in memory for members that lag, at most; one that is further behind is sent a snapshot. */
-  readonly tailInstances: number;
-  /** Their bytes, at most. */
-  readonly tailBytes: number;
-}
-
-export const DEFAULT_LOG_LIMITS: LogLimits = {
-  segmentBytes: 16 << 20,
-  tailInstances: DEFAULT_LIMITS.tailInstances,
-  tailBytes: DEFAULT_LIMITS.tailBytes,
-};
-
-export interface LeaseOptions {
-  /** How much faster or slower than true time the monotonic clock of any member may run, in parts per million. */
-  readonly maxClockDriftPpm: number;
-}
-
-/** What a replica was made of at a start. */
-export interface Rebuilt {
-  /** From the log. */
-  readonly promised: Ballot;
-  /** Where the log begins. */
-  readonly truncatedThrough: Instance;
-  /** From the store. */
-  readonly appliedThrough: Instance;
-  readonly snapshotThrough: Instance;
-}
-
-/** Sees what a checker needs: every vote or promise that leaves, every value applied. Used by the simulation alone. */
-export interface ReplicationObserver {
-  /** Called when an envelope leaves that vouches for this node's disk. */
-  vouched(group: GroupId, from: Member, envelope: Envelope): void;
-  applied(group: GroupId, by: Member, delivery: Delivery): void;
-  /** At a start: the records that the log held, and what is rebuilt from them. Called before the replica is believed. */
-  recovered(group: GroupId, by: Member, records: readonly ReplicaRecord[], rebuilt: Rebuilt): void;
-  /** A snapshot took the place of the state. */
-  installed(group: GroupId, by: Member, appliedThrough: Instance): void;
-}
-
-export interface ReplicaHostOptions {
-  readonly identity: Identity;
-  readonly ports: ReplicaHostPorts;
-  readonly store: Store;
-  readonly peerProtocol: PeerProtocol;
-  readonly walFolder: string;
-  readonly times?: ReplicationTimes;
-  readonly logLimits?: LogLimits;
-  /** Leaders answer reads by leases as long as an election time-out, less what clocks may be wrong; every read asks a majority if absent. */
-  readonly leases?: LeaseOptions;
-  readonly observer?: ReplicationObserver;
-  /** Called once if the log or the store fails: the process must end, since what it promised may be gone. */
-  readonly failed: (error: unknown) => void;
-}
 
 /** What the log held of a group before it was added. */
 interface Recovered {
@@ -153,15 +55,12 @@ export class ReplicaHost {
   private readonly groups_ = new Map<GroupId, HostedGroup<unknown>>();
   private readonly dirty = new Set<HostedGroup<unknown>>();
   private readonly recovered = new Map<GroupId, Recovered>();
-  private readonly links: PeerLinks;
+  private readonly peers: Peers;
   private readonly times: ReplicationTimes;
   private readonly logLimits: LogLimits;
   private readonly snapshotServer: SnapshotServer;
   private readonly snapshotInstalls: SnapshotInstalls;
-  private readonly failures: FailureDetector;
-  private readonly sentLedVersion = new Map<NodeId, number>();
   private log!: NodeLog;
-  private ledVersion = 1;
   private turnScheduled = false;
   private stopped = false;
   private readonly periodic = new Map<string, Cancel>();
@@ -169,13 +68,11 @@ export class ReplicaHost {
   private constructor(private readonly options: ReplicaHostOptions) {
     this.times = options.times ?? DEFAULT_TIMES;
     this.logLimits = options.logLimits ?? DEFAULT_LOG_LIMITS;
-    this.links = new PeerLinks(options.identity, options.peerProtocol, options.ports, {
-      connected: (peer) => this.peerConnected(peer),
-      received: (peer, message) => this.peerReceived(peer, message),
-      gone: (nodeId) => this.peerGone(nodeId),
-    });
     const { identity, store, ports } = options;
-    this.failures = new FailureDetector(identity.nodeId, this.times.electionTimeoutUs, ports);
+    this.peers = new Peers(options, this.times.electionTimeoutUs, {
+      groups: this.groups_,
+      destroy: (group) => this.destroy(group),
+    });
     const bulk = { ...ports, transport: ports.bulkTransport ?? ports.transport };
     this.snapshotServer = new SnapshotServer(identity.clusterId, bulk, store, (id) => {
       const group = this.groups_.get(id);
@@ -269,7 +166,7 @@ export class ReplicaHost {
     void this.snapshotInstalls.clearIdleSlot(hosted as HostedGroup<unknown>);
     // Before every other record of its group, and said again before it is cut off: no vote is ever found without it.
     if (recovered?.founding === undefined) void this.persist([{ group, record: { kind: 'founded', members } }]);
-    this.failures.watch(hosted as HostedGroup<unknown>, members.length === 1 || options.preferred);
+    this.peers.watch(hosted as HostedGroup<unknown>, members.length === 1 || options.preferred);
     return hosted;
   }
 
@@ -279,23 +176,23 @@ export class ReplicaHost {
   }
 
   setPeer(nodeId: NodeId, address: string): void {
-    this.links.setAddress(nodeId, address);
+    this.peers.setAddress(nodeId, address);
   }
 
   /** A node that left all groups of this one: it is not dialled again. */
   forgetPeer(nodeId: NodeId): void {
-    this.links.forget(nodeId);
+    this.peers.forget(nodeId);
   }
 
   start(): void {
-    this.every('heartbeat', this.times.heartbeatUs, () => this.heartbeat());
+    this.every('heartbeat', this.times.heartbeatUs, () => this.peers.heartbeat());
     this.every('tick', this.times.tickUs, () => this.tick());
     this.every('flush', this.times.flushUs, () => void this.flush().catch((error: unknown) => this.fail(error)));
   }
 
   /** Whether another node speaks: a conversation may stay open for long after the machine at its other end has fallen silent. */
   hears(nodeId: NodeId): boolean {
-    return this.failures.hears(nodeId) && this.links.connectedNodes().includes(nodeId);
+    return this.peers.hears(nodeId);
   }
 
   statuses(): GroupStatus[] {
@@ -308,7 +205,7 @@ export class ReplicaHost {
     this.stopped = true;
     for (const cancel of this.periodic.values()) cancel();
     for (const group of this.groups_.values()) group.stop();
-    this.links.stop();
+    this.peers.stop();
     this.snapshotInstalls.stop();
     this.snapshotServer.stop();
     await this.log.close();
@@ -411,7 +308,7 @@ export class ReplicaHost {
 
   private fetchSnapshot(group: HostedGroup<unknown>, from: number): void {
     const nodeId = group.nodeOf(from);
-    const address = nodeId === undefined ? undefined : this.links.address(nodeId);
+    const address = nodeId === undefined ? undefined : this.peers.address(nodeId);
     if (address !== undefined) this.snapshotInstalls.begin(group, address);
   }
 
@@ -423,17 +320,14 @@ export class ReplicaHost {
 
   private send(group: HostedGroup<unknown>, { to, message }: Envelope): void {
     const from = group.self.replicaId;
-    if (to === from) return group.push({ kind: 'receive', from, message });
-    const nodeId = group.nodeOf(to);
-    if (nodeId === undefined) return; // Not taken yet, or removed.
-    // A full queue or a lost peer drops the message: the protocol repeats what matters.
-    this.links.send(nodeId, { kind: 'group', group: group.founding.group, from, to, message });
+    if (to === from) group.push({ kind: 'receive', from, message });
+    else this.peers.send(group, { to, message });
   }
 
   private noteLeadership(group: HostedGroup<unknown>): void {
     const leads = group.leadershipChange();
     if (leads === undefined) return;
-    this.ledVersion++;
+    this.peers.ledGroupsChanged();
     const { group: id } = group.founding;
     this.options.ports.log.info(leads ? 'leads group' : 'no longer leads group', { group: id });
     group.options.leadershipChanged?.(leads);
@@ -442,7 +336,7 @@ export class ReplicaHost {
   private noteConfiguration(group: HostedGroup<unknown>): void {
     const configuration = group.configurationChange();
     if (configuration === undefined) return;
-    this.ledVersion++; // Members that came in between have not been told what is led here.
+    this.peers.ledGroupsChanged(); // Members that came in between have not been told what is led here.
     // A restart must not fall back to a configuration of which a member is gone for good: its promise would be waited for.
     void this.flush().catch((error: unknown) => this.fail(error));
     this.options.ports.log.info('members of group changed', {
@@ -477,110 +371,6 @@ export class ReplicaHost {
     return { configuration: ahead ? joined : (read ?? foundingOf(founding.members)), ahead };
   }
 
-  private peerConnected(peer: Peer): void {
-    this.failures.heard(peer.nodeId);
-    this.failures.forgetList(peer.nodeId);
-    this.sentLedVersion.delete(peer.nodeId);
-  }
-
-  /** It may be wrong, as silence may be: who still hears the leader supports no campaign. */
-  private peerGone(nodeId: NodeId): void {
-    if (this.stopped) return;
-    this.failures.gone(nodeId);
-    for (const group of this.groups_.values()) {
-      if (group.leaderNode() !== nodeId) continue;
-      this.options.ports.timers.after(this.failures.hasten(group), () => this.suspect(group));
-    }
-  }
-
-  private peerReceived(peer: Peer, message: PeerMessage): void {
-    if (this.stopped) return;
-    this.failures.heard(peer.nodeId);
-    switch (message.kind) {
-      case 'hello':
-        return;
-      case 'heartbeat':
-        if (!this.failures.holdsList(peer.nodeId, message.ledVersion)) {
-          this.links.send(peer.nodeId, { kind: 'led-groups-request' });
-        }
-        return;
-      case 'led-groups-request':
-        return this.sendLedGroups(peer.nodeId);
-      case 'led-groups':
-        return this.peerLeads(peer, message.version, message.groups);
-      case 'group': {
-        const group = this.groups_.get(message.group);
-        if (group === undefined || group.self.replicaId !== message.to) return; // Late words to a replica that is not here.
-        if (!this.speaksFor(group, peer, message.from)) return;
-        group.push({ kind: 'receive', from: message.from, message: message.message });
-        return;
-      }
-      case 'removed': {
-        const group = this.groups_.get(message.group);
-        if (group?.self.replicaId === message.replicaId) this.destroy(group);
-      }
-    }
-  }
-
-  /** Whether a peer is the acceptor that the group knows: the same node, on the disk it was founded with. */
-  private speaksFor(group: HostedGroup<unknown>, peer: Peer, replicaId: number): boolean {
-    if (group.hasRemoved(replicaId)) {
-      this.links.send(peer.nodeId, { kind: 'removed', group: group.founding.group, replicaId });
-      return false;
-    }
-    const member = group.memberOf(replicaId);
-    if (member?.nodeId === undefined) {
-      // This replica is behind. The log will tell it who that is; until then it listens, or it might never hear.
-      group.meet(replicaId, peer.nodeId);
-      return true;
-    }
-    if (member.nodeId !== peer.nodeId) return false;
-    if (member.incarnation === peer.incarnation) return true;
-    this.options.ports.log.warn('ignoring a replica whose data folder is not the one that was founded', {
-      group: group.founding.group,
-      node: peer.nodeId,
-      expected: member.incarnation,
-      found: peer.incarnation,
-    });
-    return false;
-  }
-
-  private peerLeads(peer: Peer, version: number, led: readonly LedGroup[]): void {
-    this.failures.takeList(peer.nodeId, version, led);
-    for (const { group: id, ballot, chosenThrough } of led) {
-      const group = this.groups_.get(id);
-      if (group === undefined || !this.speaksFor(group, peer, ballot.replica)) continue;
-      group.push({ kind: 'led-by', ballot, chosenThrough });
-    }
-  }
-
-  private sendLedGroups(nodeId: NodeId): void {
-    const groups: LedGroup[] = [];
-    for (const { founding, configuration, replica, leads } of this.groups_.values()) {
-      if (!leads || !configuration.members.some((member) => member.nodeId === nodeId)) continue;
-      groups.push({
-        group: founding.group,
-        ballot: replica.leaderBallot ?? replica.promised,
-        chosenThrough: replica.chosenThrough,
-      });
-    }
-    const sent = this.links.send(nodeId, { kind: 'led-groups', version: this.ledVersion, groups });
-    if (sent) this.sentLedVersion.set(nodeId, this.ledVersion);
-  }
-
-  private heartbeat(): void {
-    for (const nodeId of this.links.connectedNodes()) {
-      if (this.sentLedVersion.get(nodeId) !== this.ledVersion) this.sendLedGroups(nodeId);
-      this.links.send(nodeId, { kind: 'heartbeat', ledVersion: this.ledVersion });
-    }
-    for (const group of this.groups_.values()) this.suspect(group);
-  }
-
-  private suspect(group: HostedGroup<unknown>): void {
-    if (this.stopped) return;
-    if (this.failures.suspects(group, this.options.ports.clock.monotonicUs())) group.push({ kind: 'leader-lost' });
-  }
-
   private tick(): void {
     for (const group of this.groups_.values()) if (group.replica.restless) group.push({ kind: 'tick' });
   }
@@ -600,7 +390,7 @@ export class ReplicaHost {
     if (this.stopped) return;
     this.stopped = true;
     for (const cancel of this.periodic.values()) cancel();
-    this.links.stop();
+    this.peers.stop();
     this.snapshotInstalls.stop();
     this.options.failed(error);
   }

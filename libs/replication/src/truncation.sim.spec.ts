@@ -1,4 +1,4 @@
-import type { LogLimits } from './replica-host';
+import type { LogLimits } from './options';
 import { NODES, WordCluster } from './testing/word-cluster';
 
 /** Tiny: a few words fill a segment, and whoever misses a handful of them needs a snapshot. */

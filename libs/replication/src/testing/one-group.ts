@@ -2,7 +2,8 @@ import { calmBut, type NodePorts, type SimNode, World } from '@synod/simulation'
 import type { StoreReader, StoreTransaction } from '@synod/runtime';
 import type { GroupConfiguration, GroupMember, ReconfigurableGroup, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
-import { DEFAULT_LOG_LIMITS, ReplicaHost, type LogLimits } from '../replica-host';
+import { DEFAULT_LOG_LIMITS, type LogLimits } from '../options';
+import { ReplicaHost } from '../replica-host';
 
 const GROUP = 'g';
 const PREFIX = Buffer.from([1]);

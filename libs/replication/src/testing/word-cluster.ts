@@ -3,7 +3,8 @@ import type { StoreTransaction } from '@synod/runtime';
 import { prefixEnd, type Disk, type StoreReader } from '@synod/runtime';
 import type { Founding, Group, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
-import { DEFAULT_LOG_LIMITS, ReplicaHost, type LeaseOptions, type LogLimits } from '../replica-host';
+import { DEFAULT_LOG_LIMITS, type LeaseOptions, type LogLimits } from '../options';
+import { ReplicaHost } from '../replica-host';
 
 /** A log of words: `apply` appends, and says how many there are. */
 export class Words implements StateMachine<number> {
