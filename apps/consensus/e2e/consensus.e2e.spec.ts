@@ -122,6 +122,21 @@ describe('three members', () => {
     while ((await call(first, HEALTH.Check, {})).status !== 'SERVING') await systemTurn();
   });
 
+  it('have another leader as soon as the process of theirs is killed, however patient they are with a silent one', async () => {
+    const cluster = await TestCluster.plan(3);
+    clusters.push(cluster);
+    // Silence alone would take 50 s or more; calls wait for 20.
+    for (const member of cluster.members) member.start(['--election-timeout', '50000']);
+    await cluster.ready();
+    await call(cluster.members[0], KV.Put, { key: bytes('a') });
+    const leader = await leaderOf(cluster.members);
+    await leader.kill('SIGKILL');
+    for (const member of cluster.members) if (member !== leader) await call(member, KV.Put, { key: bytes('a') });
+    leader.start();
+    await leader.logged('"message":"ready"');
+    expect((await call(leader, KV.Range, { key: bytes('a') })).kvs[0]?.version).toBe('3');
+  });
+
   it('hand out growing timestamps, whoever is asked and whoever leads', async () => {
     const cluster = await started(3);
     let last = 0n;

@@ -133,7 +133,10 @@ export class PeerLinks {
         if (open.peer !== undefined) this.events.received(open.peer, message);
         else if (message.kind === 'hello' && !this.greeted(open, nodeId, message)) abandon();
       },
-      closed: () => this.lost(nodeId, open),
+      closed: (_reason, refused) => {
+        this.lost(nodeId, open);
+        if (refused === true) this.refused(nodeId);
+      },
     });
     const open: Open = { connection, peer: undefined };
     const abandon = (): void => {
@@ -155,6 +158,11 @@ export class PeerLinks {
     this.dialLater(nodeId, mine ? BACKOFF_MIN_US + this.ports.random.below(BACKOFF_SPREAD_US) : COURTESY_US);
   }
 
+  private refused(nodeId: NodeId): void {
+    const speaks = this.open.get(nodeId)?.peer !== undefined; // It dialled itself meanwhile.
+    if (!speaks && !this.stopped) this.events.gone(nodeId);
+  }
+
   /** Connects, says nothing, and hangs up: whoever is there notices no more than that. */
   private knock(nodeId: NodeId, knocks = 1): void {
     this.knocks.get(nodeId)?.();
@@ -163,7 +171,7 @@ export class PeerLinks {
     const { transport, timers } = this.ports;
     const closed = (_reason: string, refused?: boolean): void => {
       hangUp();
-      if (refused === true) this.events.gone(nodeId);
+      if (refused === true) this.refused(nodeId);
       else if (knocks < KNOCKS_MAX)
         this.knocks.set(
           nodeId,

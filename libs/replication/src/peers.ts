@@ -96,7 +96,6 @@ export class Peers {
 
   /** It may be wrong, as silence may be: who still hears the leader supports no campaign. */
   private gone(nodeId: NodeId): void {
-    if (this.stopped) return;
     this.failures.gone(nodeId);
     for (const group of this.node.groups.values()) {
       if (group.leaderNode() !== nodeId) continue;
