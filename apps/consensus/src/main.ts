@@ -41,7 +41,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     disk: timedDisk(
       openDisk(data.folder),
       systemClock,
-      metrics.histogram('synod_fsync_seconds', 'How long syncs of the log took.'),
+      metrics.histogram('synod_fsync_seconds', 'How long writes of the log took until they were durable.'),
     ),
     log,
     probes: noProbes,

@@ -1,9 +1,12 @@
 import type { Clock, Disk, DiskFile } from '@synod/runtime';
 
-/** A disk that tells how long each sync of a file took: what every acknowledgement of a write waits for. */
-export function timedDisk(disk: Disk, clock: Clock, synced: { observe(seconds: number): void }): Disk {
+/** A disk that tells how long each durable write to a file took: what every acknowledgement of a write waits for. */
+export function timedDisk(disk: Disk, clock: Clock, durable: { observe(seconds: number): void }): Disk {
   return {
-    open: async (name, options) => timedFile(await disk.open(name, options), clock, synced),
+    open: async (name, options) => {
+      const file = await disk.open(name, options);
+      return options?.durable === true ? timedFile(file, clock, durable) : file;
+    },
     list: (folder) => disk.list(folder),
     makeFolder: (folder) => disk.makeFolder(folder),
     remove: (name) => disk.remove(name),
@@ -12,17 +15,17 @@ export function timedDisk(disk: Disk, clock: Clock, synced: { observe(seconds: n
   };
 }
 
-function timedFile(file: DiskFile, clock: Clock, synced: { observe(seconds: number): void }): DiskFile {
+function timedFile(file: DiskFile, clock: Clock, durable: { observe(seconds: number): void }): DiskFile {
   return {
     size: () => file.size(),
     read: (offset, length) => file.read(offset, length),
-    write: (offset, bytes) => file.write(offset, bytes),
-    truncate: (size) => file.truncate(size),
-    sync: async () => {
+    write: async (offset, bytes) => {
       const startedUs = clock.monotonicUs();
-      await file.sync();
-      synced.observe((clock.monotonicUs() - startedUs) / 1_000_000);
+      await file.write(offset, bytes);
+      durable.observe((clock.monotonicUs() - startedUs) / 1_000_000);
     },
+    truncate: (size) => file.truncate(size),
+    sync: () => file.sync(),
     close: () => file.close(),
   };
 }

@@ -10,7 +10,7 @@ export interface Disk {
    * Opens a file for reading and writing; creates it empty if it is missing and `create` is given. `ENOENT` if the file is missing
    * and `create` is not given, or if its folder is missing.
    */
-  open(name: string, options?: { readonly create?: boolean }): Promise<DiskFile>;
+  open(name: string, options?: OpenOptions): Promise<DiskFile>;
   /** The names of files and folders directly inside a folder, in byte order; empty if the folder does not exist. */
   list(folder: string): Promise<string[]>;
   /** Creates a folder and its parents; does nothing if it exists. Each level is durable by `syncDirectory` of the one above. */
@@ -21,6 +21,15 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** Makes creations, removals and renames directly inside `folder` durable. */
   syncDirectory(folder: string): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly create?: boolean;
+  /**
+   * Every write through this opening is durable once it resolves, as if it had been synced as well: by one call of the operating system where it has one
+   * for that (O_DSYNC), since each call costs the wake-ups of a thread.
+   */
+  readonly durable?: boolean;
 }
 
 /** An open file of a `Disk`. Offsets and lengths are in bytes. Two openings of one file see each other's writes at once. */

@@ -1,7 +1,7 @@
 // Ports: how everything impure reaches a node. Each has a real adapter here and a deterministic twin in libs/simulation.
 export type { Cancel, Clock, Timers } from './clock';
 export type { Random } from './random';
-export type { Disk, DiskFile } from './disk';
+export type { Disk, DiskFile, OpenOptions } from './disk';
 export {
   STORE_KEY_BYTES_MAX,
   type Entry,

@@ -1,6 +1,7 @@
+import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Disk, DiskFile } from './disk';
+import type { Disk, DiskFile, OpenOptions } from './disk';
 import { diskFolderParts, diskNameParts } from './disk-name';
 
 /**
@@ -11,7 +12,10 @@ export function openDisk(folder: string): Disk {
   const file = (name: string): string => join(folder, ...diskNameParts(name));
   const inside = (name: string): string => join(folder, ...diskFolderParts(name));
   return {
-    open: async (name, options) => new SystemFile(await openForBoth(file(name), options?.create === true)),
+    open: async (name, options = {}) => {
+      const handle = await openForBoth(file(name), options);
+      return new SystemFile(handle, options.durable === true && !HAS_DURABLE_WRITES);
+    },
     list: async (name) => namesIn(inside(name)),
     makeFolder: async (name) => void (await mkdir(inside(name), { recursive: true })),
     remove: async (name) => unlink(file(name)),
@@ -20,14 +24,17 @@ export function openDisk(folder: string): Disk {
   };
 }
 
-async function openForBoth(path: string, create: boolean): Promise<FileHandle> {
+/** Elsewhere O_DSYNC is missing, or leaves what was written in the cache of the disk. */
+const HAS_DURABLE_WRITES = process.platform === 'linux';
+
+async function openForBoth(path: string, { create = false, durable = false }: OpenOptions): Promise<FileHandle> {
+  const flags = constants.O_RDWR | (durable && HAS_DURABLE_WRITES ? constants.O_DSYNC : 0);
   try {
-    return await open(path, 'r+');
+    return await open(path, flags);
   } catch (error) {
     if (!create || !isMissing(error)) throw error;
   }
-  // 'wx+' rather than 'a+': on Linux an appending handle ignores the offsets of its writes.
-  return open(path, 'wx+');
+  return open(path, flags | constants.O_CREAT | constants.O_EXCL);
 }
 
 async function namesIn(path: string): Promise<string[]> {
@@ -54,7 +61,10 @@ function isMissing(error: unknown): boolean {
 }
 
 class SystemFile implements DiskFile {
-  constructor(private readonly handle: FileHandle) {}
+  constructor(
+    private readonly handle: FileHandle,
+    private readonly syncsWrites: boolean,
+  ) {}
 
   async size(): Promise<number> {
     return (await this.handle.stat()).size;
@@ -77,6 +87,7 @@ class SystemFile implements DiskFile {
       const { bytesWritten } = await this.handle.write(bytes, written, bytes.length - written, offset + written);
       written += bytesWritten;
     }
+    if (this.syncsWrites) await this.sync();
   }
 
   truncate(size: number): Promise<void> {

@@ -1,4 +1,11 @@
-import { compareBytes, diskFolderParts, diskNameParts, type Disk, type DiskFile } from '@synod/runtime';
+import {
+  compareBytes,
+  diskFolderParts,
+  diskNameParts,
+  type Disk,
+  type DiskFile,
+  type OpenOptions,
+} from '@synod/runtime';
 import type { Draws } from './draw';
 import type { Owner } from './event-heap';
 import { asError } from './failure';
@@ -116,18 +123,18 @@ class DiskPort implements Disk {
     private readonly inc: Incarnation,
   ) {}
 
-  async open(name: string, options?: { readonly create?: boolean }): Promise<DiskFile> {
+  async open(name: string, options: OpenOptions = {}): Promise<DiskFile> {
     const { parts, leaf } = splitName(name);
-    const create = options?.create === true;
+    const { create = false, durable = false } = options;
     return this.disk.call(this.inc, 'write', () => {
       const folder = this.folderOf(parts, name);
       const entry = folder.seen.get(leaf);
       if (entry instanceof Folder) throw errno('EISDIR', name);
-      if (entry !== undefined) return new OpenFile(this.disk, this.inc, entry);
+      if (entry !== undefined) return new OpenFile(this.disk, this.inc, entry, durable);
       if (!create) throw errno('ENOENT', name);
       const file = new SimFile();
       this.disk.folders.change([{ folder, name: leaf, entry: file }]);
-      return new OpenFile(this.disk, this.inc, file);
+      return new OpenFile(this.disk, this.inc, file, durable);
     });
   }
 
@@ -206,6 +213,7 @@ class OpenFile implements DiskFile {
     private readonly disk: SimDisk,
     private readonly inc: Incarnation,
     private readonly file: SimFile,
+    private readonly durable: boolean,
   ) {}
 
   size(): Promise<number> {
@@ -216,11 +224,12 @@ class OpenFile implements DiskFile {
     return this.call('read', () => this.file.read(offset, length));
   }
 
-  write(offset: number, bytes: Uint8Array): Promise<void> {
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
     const copy = Buffer.from(bytes);
-    return this.call('write', () => {
+    await this.call('write', () => {
       if (copy.length > 0) this.file.write(offset, copy);
     });
+    if (this.durable) await this.sync();
   }
 
   truncate(size: number): Promise<void> {

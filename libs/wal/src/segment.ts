@@ -62,13 +62,12 @@ export function parseSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
 
 /**
  * Begins a segment: header and directory entry are durable before the first batch goes in. Takes the place of a segment of the same
- * number, which must hold no batch.
+ * number, which must hold no batch. What is written to the file from now on is durable at once.
  */
 export async function createSegment(disk: Disk, folder: string, header: SegmentHeader): Promise<DiskFile> {
-  const file = await disk.open(segmentName(folder, header.number), { create: true });
+  const file = await disk.open(segmentName(folder, header.number), { create: true, durable: true });
   await file.truncate(0);
   await file.write(0, encodeSegmentHeader(header));
-  await file.sync();
   await disk.syncDirectory(folder);
   return file;
 }

@@ -156,7 +156,7 @@ export class Wal {
         }
         [this.filling, this.writing] = [this.writing, this.filling];
         this.filling.durable = deferred<number>();
-        await this.writeAndSync(this.writing.batch);
+        await this.write(this.writing.batch);
       } catch (cause) {
         this.fail(cause);
         break;
@@ -167,7 +167,7 @@ export class Wal {
     this.drained = undefined;
   }
 
-  private async writeAndSync(batch: BatchBuilder): Promise<void> {
+  private async write(batch: BatchBuilder): Promise<void> {
     const isFull = this.offset + batch.size > (this.options.segmentBytes ?? SEGMENT_BYTES);
     if (isFull && this.offset > SEGMENT_HEADER_BYTES) await this.beginSegment();
     // One batch at a time: everything before this offset is synced.
@@ -176,7 +176,6 @@ export class Wal {
       { sequence: this.sequence, syncedOffset: this.offset },
     );
     await this.file.write(this.offset, bytes);
-    await this.file.sync();
     this.offset += bytes.length;
     this.sequence += 1;
   }
@@ -219,7 +218,7 @@ export class Wal {
     await this.drained;
     try {
       // An empty batch behind the last one: whatever harms the log from here on is rot, not a torn tail.
-      if (this.failure === undefined) await this.writeAndSync(new BatchBuilder());
+      if (this.failure === undefined) await this.write(new BatchBuilder());
     } finally {
       await this.deleting;
       await this.file.close();

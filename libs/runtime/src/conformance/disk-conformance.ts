@@ -235,6 +235,18 @@ function describeDurability(on: On): void {
     },
   );
 
+  on('keeps what was written through an opening for durable writes, created or not', async ({ disk, powerCut }) => {
+    const created = await disk.open('f', { create: true, durable: true });
+    await disk.syncDirectory('');
+    await created.write(0, bytes('abc'));
+    await created.close();
+    const opened = await disk.open('f', { durable: true });
+    await opened.write(2, bytes('def'));
+    expect((await opened.read(0, 10)).toString()).toBe('abdef');
+    await opened.close();
+    expect(await contentOf(await powerCut(), 'f')).toBe('abdef');
+  });
+
   on('syncs what was cut', async ({ disk, powerCut }) => {
     await create(disk, 'f', 'abcdef');
     await disk.syncDirectory('');

@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from '@synod/runtime';
+import type { Disk, DiskFile, OpenOptions } from '@synod/runtime';
 
 /** What a power cut leaves of a piece of a file that was written and not synced. */
 export type Survival = (piece: number) => boolean;
@@ -80,12 +80,12 @@ export class FaultyDisk implements Disk {
     return next;
   }
 
-  async open(name: string, options: { readonly create?: boolean } = {}): Promise<DiskFile> {
+  async open(name: string, options: OpenOptions = {}): Promise<DiskFile> {
     await this.power();
     if (options.create === true && !this.live.has(name)) {
       this.live.set(name, { live: Buffer.alloc(0), durable: Buffer.alloc(0) });
     }
-    return this.file(this.find(name));
+    return this.file(this.find(name), options.durable === true);
   }
 
   async list(folder: string): Promise<string[]> {
@@ -114,7 +114,13 @@ export class FaultyDisk implements Disk {
     for (const [name, contents] of this.live) if (inside(name)) this.durable.set(name, contents);
   }
 
-  private file(contents: Contents): DiskFile {
+  private file(contents: Contents, durable: boolean): DiskFile {
+    const sync = async (): Promise<void> => {
+      await this.power();
+      this.failIfAsked('sync');
+      this.syncs += 1;
+      contents.durable = Buffer.from(contents.live);
+    };
     return {
       size: async () => {
         await this.power();
@@ -136,6 +142,7 @@ export class FaultyDisk implements Disk {
         this.bytesWritten += room;
         if (room < bytes.length) this.cut = true;
         await this.power();
+        if (durable) await sync();
       },
       truncate: async (size) => {
         await this.power();
@@ -143,12 +150,7 @@ export class FaultyDisk implements Disk {
         cut.set(contents.live.subarray(0, size));
         contents.live = cut;
       },
-      sync: async () => {
-        await this.power();
-        this.failIfAsked('sync');
-        this.syncs += 1;
-        contents.durable = Buffer.from(contents.live);
-      },
+      sync,
       close: () => this.power(),
     };
   }
