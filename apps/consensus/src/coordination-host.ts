@@ -9,7 +9,9 @@ import { LeaderAccess, requestTimeoutUs } from './leader-access';
 import { LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
 import type { MemberOperation } from './member-changes';
+import { AppliedWaits } from './applied-waits';
 import { AutoCompaction } from './auto-compaction';
+import { CompactionSteps } from './compaction-steps';
 import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
@@ -39,17 +41,13 @@ import {
 } from './state/requests';
 import type { ApplyResult, DeleteRangeResult, PutResult, RangeResult, TxnResult } from './state/results';
 import { EtcdStateMachine, type Applied, type StateCheck } from './state/state-machine';
-import { StateSnapshot } from './state-snapshot';
+import { SnapshotViews } from './snapshot-views';
 import { WatchHub } from './watch-hub';
 
 /** Events that one step of a compaction looks at. */
 const COMPACT_STEP_EVENTS = 1_000;
-/** Each keeps pages of the store from being used again. */
-const SNAPSHOTS_MAX = 4;
 /** Hashes on their way to the leader. */
 const REPORTS_INFLIGHT_MAX = 16;
-/** Between two steps, so that a compaction leaves room for requests. */
-const COMPACT_PAUSE_US = 10_000;
 
 export interface CoordinationHostOptions {
   readonly nodeId: NodeId;
@@ -114,6 +112,7 @@ export class CoordinationHost {
   readonly desk: LeaderDesk;
   readonly gatekeeper: Gatekeeper;
   readonly limits: RequestLimits;
+  readonly snapshots: SnapshotViews;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
   private readonly leases: LeaseKeeper;
@@ -123,20 +122,18 @@ export class CoordinationHost {
   readonly space: SpaceWatch | undefined;
   private readonly autoCompaction: AutoCompaction | undefined;
   private reporting = 0;
-  private openSnapshots = 0;
-  private readonly requestTimeoutUs: number;
+  private readonly waits: AppliedWaits;
+  private readonly compactionSteps: CompactionSteps;
   private readonly leaseTtlMinSeconds: bigint;
   /** As of what was applied last; undefined until somebody asks. */
   private alarmsNow: readonly Alarm[] | undefined;
-  private appliedWaiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
-  private compacting = false;
   private leads = false;
-  private stopped = false;
 
   constructor(private readonly options: CoordinationHostOptions) {
     const { ports, store, prefix, nodeId, electionTimeoutUs = DEFAULT_TIMES.electionTimeoutUs } = options;
     this.limits = options.limits ?? DEFAULT_REQUEST_LIMITS;
-    this.requestTimeoutUs = requestTimeoutUs(electionTimeoutUs);
+    const timeoutUs = requestTimeoutUs(electionTimeoutUs);
+    this.waits = new AppliedWaits(ports.timers, timeoutUs);
     this.leaseTtlMinSeconds = leaseTtlMinSeconds(electionTimeoutUs);
     this.machine = new EtcdStateMachine(
       prefix,
@@ -145,6 +142,12 @@ export class CoordinationHost {
     );
     const { keySpace } = this.machine;
     this.watches = new WatchHub(keySpace, store, ports.timers);
+    this.snapshots = new SnapshotViews(store, keySpace, ports.timers);
+    this.compactionSteps = new CompactionSteps(ports.timers, {
+      leads: () => this.leads,
+      pending: () => compactionPending(keySpace, store),
+      step: () => this.group.propose(this.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS })),
+    });
     this.leases = new LeaseKeeper(
       ports,
       keySpace,
@@ -169,7 +172,7 @@ export class CoordinationHost {
     });
     const changeMembers = options.changeMembers ?? membersAreFixed;
     this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, this.audit, changeMembers);
-    this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, this.requestTimeoutUs);
+    this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, timeoutUs);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
     const member = options.memberNumber(nodeId);
     const ownAlarm = { member, type: 'no-space', automatic: true } as const;
@@ -256,7 +259,7 @@ export class CoordinationHost {
   /** @param physical wait until what the compaction removes is removed here */
   async compact(revision: Revision, physical: boolean, caller: Caller = 'client'): Promise<Revision> {
     const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }, caller));
-    if (physical) await this.whenApplied(() => !compactionPending(this.machine.keySpace, this.options.store));
+    if (physical) await this.waits.until(() => !compactionPending(this.machine.keySpace, this.options.store));
     return result.revision;
   }
 
@@ -368,39 +371,9 @@ export class CoordinationHost {
     }
   }
 
-  /**
-   * This member's state as it is, to be read over many turns. To be released.
-   * @throws {EtcdError} `too-many-requests`
-   */
-  openSnapshot(): StateSnapshot {
-    if (this.openSnapshots >= SNAPSHOTS_MAX) throw new EtcdError('too-many-requests');
-    this.openSnapshots++;
-    const reader = this.options.store.snapshot();
-    let isOpen = true;
-    const release = (): void => {
-      if (!isOpen) return;
-      isOpen = false;
-      this.openSnapshots--;
-      reader.release();
-    };
-    const pause = (): Promise<void> => new Promise((resolve) => this.options.ports.timers.after(0, resolve));
-    // With a key space of its own: should a snapshot take the place of the state, this one stays where it is.
-    return new StateSnapshot(this.machine.keySpace.copy(), { ...reader, release }, pause);
-  }
-
-  /** Reads this member's state as it is, over many turns. */
-  async withSnapshot<T>(read: (snapshot: StateSnapshot) => Promise<T>): Promise<T> {
-    const snapshot = this.openSnapshot();
-    try {
-      return await read(snapshot);
-    } finally {
-      snapshot.release();
-    }
-  }
-
   /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
   stop(): void {
-    this.stopped = true;
+    this.compactionSteps.stop();
     this.leases.resign();
     this.audit.resign();
     this.space?.stop();
@@ -450,19 +423,7 @@ export class CoordinationHost {
   /** One round of the read gate: where the leader is now, this member's state must be. */
   private async catchUpWithLeader(): Promise<void> {
     const { applied } = await this.access.ask({ kind: 'barrier' });
-    await this.whenApplied(() => this.group.status().appliedThrough >= applied);
-  }
-
-  private whenApplied(done: () => boolean): Promise<void> {
-    if (done()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const waiter = { done, resolve: () => void (cancel(), resolve()) };
-      const cancel = this.options.ports.timers.after(this.requestTimeoutUs, () => {
-        this.appliedWaiters = this.appliedWaiters.filter((other) => other !== waiter);
-        reject(new EtcdError('timed-out-apply'));
-      });
-      this.appliedWaiters.push(waiter);
-    });
+    await this.waits.until(() => this.group.status().appliedThrough >= applied);
   }
 
   private applied({ changes, leases, checks, tokens, authChanged }: Applied): void {
@@ -472,8 +433,8 @@ export class CoordinationHost {
     this.watches.publish(changes);
     this.leases.note(leases);
     for (const check of checks) void this.reportCheck(check);
-    if (this.leads) this.compactLater(0);
-    this.wakeApplied();
+    this.compactionSteps.begin();
+    this.waits.look();
   }
 
   /** The first time when the group is joined. Leases are the leader's, which never lags so far. */
@@ -482,14 +443,7 @@ export class CoordinationHost {
     // Tokens may have been revoked in what was passed over: clients show their passwords again.
     this.gatekeeper.note([{ kind: 'all-revoked' }], true);
     this.watches.reload();
-    this.wakeApplied();
-  }
-
-  private wakeApplied(): void {
-    const waiters = this.appliedWaiters;
-    if (waiters.length === 0) return;
-    this.appliedWaiters = waiters.filter(({ done }) => !done());
-    for (const waiter of waiters) if (!this.appliedWaiters.includes(waiter)) waiter.resolve();
+    this.waits.look();
   }
 
   private leadershipChanged(leads: boolean): void {
@@ -497,7 +451,7 @@ export class CoordinationHost {
     if (leads) {
       this.leases.lead();
       this.audit.lead();
-      this.compactLater(0);
+      this.compactionSteps.begin();
     } else {
       this.leases.resign();
       this.audit.resign();
@@ -541,23 +495,6 @@ export class CoordinationHost {
       this.options.ports.probes.sometimes('lease-expired');
       this.options.ports.log.debug('a lease expired', { lease: id });
     }
-  }
-
-  /** Removes what a compaction made unreachable, step by step, while this member leads. */
-  private compactLater(delayUs: number): void {
-    if (this.compacting || !compactionPending(this.machine.keySpace, this.options.store)) return;
-    this.compacting = true;
-    this.options.ports.timers.after(delayUs, () => {
-      if (this.stopped || !this.leads) {
-        this.compacting = false;
-        return;
-      }
-      const step = this.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS });
-      void this.group.propose(step).then(() => {
-        this.compacting = false;
-        if (this.leads) this.compactLater(COMPACT_PAUSE_US);
-      });
-    });
   }
 
   /** A positive number of 63 bits, as etcd's clients expect. */

@@ -226,7 +226,7 @@ describe('the hash of the history', () => {
     await bench.lead(undefined);
     await bench.lead('n1');
     const hash = (name: string, revision: bigint) =>
-      bench.time.until(bench.member(name).host.withSnapshot((snapshot) => hashHistory(snapshot, revision)));
+      bench.time.until(bench.member(name).host.snapshots.with((snapshot) => hashHistory(snapshot, revision)));
     const before = await hash('n2', 62n);
     expect(await hash('n3', 62n)).toEqual(before);
     expect((await hash('n3', 61n)).hash).not.toBe(before.hash);
@@ -242,7 +242,7 @@ describe('the hash of the history', () => {
     expect(await bench.time.until(codeOf(hash('n2', 61n)))).toBe('compacted');
     expect(await bench.time.until(codeOf(hash('n2', 62n)))).toBe('done');
     const all = await Promise.all(
-      NAMES.map((name) => bench.time.until(bench.member(name).host.withSnapshot(hashState))),
+      NAMES.map((name) => bench.time.until(bench.member(name).host.snapshots.with(hashState))),
     );
     expect(new Set(all.map((each) => each.hash)).size).toBe(1);
   });
@@ -254,7 +254,7 @@ describe('a snapshot', () => {
     for (let index = 0; index < 1_500; index++) await bench.put('n1', `k${index}`);
     const header = { release: '', cluster: '', member: '', revision: '', compacted: '', instance: 0 };
     const pieces: Buffer[] = [];
-    const saved = bench.host.withSnapshot(async (snapshot) => {
+    const saved = bench.host.snapshots.with(async (snapshot) => {
       for await (const piece of withDigest(snapshotPieces(header, snapshot.records()))) {
         pieces.push(piece);
         void bench.host.put(put(`k${pieces.length}`, 'later'), 'client');
@@ -269,12 +269,12 @@ describe('a snapshot', () => {
 
   it('is open a few at a time', async () => {
     const bench = await Bench.led();
-    const open = [1, 2, 3, 4].map(() => bench.host.openSnapshot());
-    expect(() => bench.host.openSnapshot()).toThrow('too many requests');
+    const open = [1, 2, 3, 4].map(() => bench.host.snapshots.open());
+    expect(() => bench.host.snapshots.open()).toThrow('too many requests');
     open[0]?.release();
     open[0]?.release();
-    open[0] = bench.host.openSnapshot();
-    expect(() => bench.host.openSnapshot()).toThrow('too many requests');
+    open[0] = bench.host.snapshots.open();
+    expect(() => bench.host.snapshots.open()).toThrow('too many requests');
     for (const snapshot of open) snapshot.release();
   });
 });

@@ -31,12 +31,12 @@ export function maintenanceService(member: ServedMember): ServiceHandlers<'etcds
     Defragment: (_, context) => member.answer(context, () => ({ header: header() })),
     Hash: (_, context) =>
       member.answer(context, async () => {
-        const { revision, hash } = await host.withSnapshot((snapshot) => hashState(snapshot));
+        const { revision, hash } = await host.snapshots.with((snapshot) => hashState(snapshot));
         return { header: header(revision), hash };
       }),
     HashKV: ({ revision: asked }, context) =>
       member.answer(context, async () => {
-        const result = await host.withSnapshot((snapshot) => hashHistory(snapshot, BigInt(asked)));
+        const result = await host.snapshots.with((snapshot) => hashHistory(snapshot, BigInt(asked)));
         return {
           header: header(result.revision),
           hash: result.hash,

@@ -18,7 +18,7 @@ export async function* streamSnapshot(
 ): AsyncGenerator<etcdserverpb.SnapshotResponse> {
   let snapshot: StateSnapshot;
   try {
-    snapshot = member.host.openSnapshot();
+    snapshot = member.host.snapshots.open();
   } catch (error) {
     throw asStatus(error);
   }
