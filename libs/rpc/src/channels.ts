@@ -12,6 +12,8 @@ import { SynodError } from '@synod/runtime';
 import { parseAddress } from './address';
 import { callError, type CallKind } from './error-table';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
+import { Http2Dialler } from './http2-dialler';
+import type { CallEvents, OutgoingCall } from './outgoing-call';
 import { quietGrpc } from './quiet-grpc';
 import { OutgoingQueue } from './outgoing-queue';
 import { RenewedChannelCredentials } from './tls-credentials';
@@ -63,6 +65,7 @@ const untouched = (bytes: Buffer): Buffer => bytes;
 export class GrpcChannels {
   readonly limits: RpcLimits;
   private readonly clients = new Map<string, Client>();
+  private readonly dialler: Http2Dialler;
   private readonly plain = ChannelCredentials.createInsecure();
   private readonly secure: ChannelCredentials | undefined;
 
@@ -73,6 +76,7 @@ export class GrpcChannels {
   ) {
     quietGrpc();
     this.limits = { ...DEFAULT_RPC_LIMITS, ...limits };
+    this.dialler = new Http2Dialler(this.limits);
     this.secure = tls === undefined ? undefined : new RenewedChannelCredentials(tls.material);
   }
 
@@ -184,7 +188,16 @@ export class GrpcChannels {
   }
 
   /**
-   * A bidirectional stream of bytes, for transports.
+   * A stream between nodes, for transports: over a connection that is not made again by itself.
+   * @param path `/package.Service/Method`
+   * @throws {SynodError} `invalid-argument` for what is no address
+   */
+  dial(address: string, path: string, events: CallEvents): OutgoingCall {
+    return this.dialler.open(address, path, this.covers(path) ? this.tls?.material : undefined, events);
+  }
+
+  /**
+   * A bidirectional stream of bytes.
    * @param path `/package.Service/Method`
    */
   openBytes(address: string, path: string, metadata = new Metadata()): ClientDuplexStream<Buffer, Buffer> {
@@ -195,11 +208,15 @@ export class GrpcChannels {
   close(): void {
     for (const client of this.clients.values()) client.close();
     this.clients.clear();
+    this.dialler.close();
+  }
+
+  private covers(path: string): boolean {
+    return this.tls?.covers?.(path) ?? true;
   }
 
   private client(address: string, path: string): Client {
-    const covered = this.tls?.covers?.(path) ?? true;
-    const credentials = (covered ? this.secure : undefined) ?? this.plain;
+    const credentials = (this.covers(path) ? this.secure : undefined) ?? this.plain;
     const key = `${credentials === this.plain ? 'http' : 'https'}://${address}`;
     let client = this.clients.get(key);
     if (client === undefined) {

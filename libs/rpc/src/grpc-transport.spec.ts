@@ -141,6 +141,28 @@ describe('grpcTransport', () => {
     silent.close();
   });
 
+  it('tells an address where nobody listens from a server that it does not understand, or that hangs up', async () => {
+    const talkers: Readonly<Record<string, (socket: net.Socket) => void>> = {
+      gibberish: (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'),
+      'an older HTTP': (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+      nothing: (socket) => socket.destroy(),
+    };
+    await withEnds({}, async ({ dialler }) => {
+      for (const [name, talk] of Object.entries(talkers)) {
+        const server = net.createServer((socket) => talk(socket.resume().on('error', () => undefined)));
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        const address = `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+        const here = new Recorder();
+        dialler.connect(testProtocol(), address, here).send('hello');
+        expect([name, await here.end(), here.refused]).toEqual([name, expect.stringMatching(/^UNAVAILABLE: ./), false]);
+        await new Promise((resolve) => server.close(resolve));
+        const nobody = new Recorder();
+        dialler.connect(testProtocol(), address, nobody).send('hello');
+        expect([await nobody.end(), nobody.refused]).toEqual([expect.stringContaining('ECONNREFUSED'), true]);
+      }
+    });
+  });
+
   it('tells both ends when the server stops', async () => {
     await withEnds({}, async ({ dialler, serving, server, listen }) => {
       const [here, there] = [new Recorder(), new Recorder()];

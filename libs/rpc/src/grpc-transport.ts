@@ -1,4 +1,4 @@
-import { status, type ServiceError } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import {
   SynodError,
   type Connection,
@@ -13,6 +13,7 @@ import type { GrpcChannels } from './channels';
 import type { GrpcServer } from './grpc-server';
 import type { IncomingCall } from './incoming-call';
 import { noObserver, type RpcObserver } from './observer';
+import type { OutgoingCall } from './outgoing-call';
 
 export interface GrpcTransportOptions {
   /** Where to dial. Transports with channels of their own have connections of their own. */
@@ -24,9 +25,6 @@ export interface GrpcTransportOptions {
   readonly fault: (error: unknown) => void;
   readonly observer?: RpcObserver;
 }
-
-/** What grpc-js says when the other machine answered that nobody listens there. */
-const REFUSED = /^No connection established\..*\bECONNREFUSED\b/;
 
 /** Why a conversation ended that neither end meant to fail. */
 const CLOSED_BY_OTHER = 'the other end closed';
@@ -54,19 +52,13 @@ function dial<Up, Down>(
   handler: ConnectionHandler<Down>,
 ): Connection<Up> {
   const { name } = protocol;
-  let call;
-  try {
-    call = channels.openBytes(address, name);
-  } catch (error) {
-    setImmediate(() => handler.closed(error instanceof Error ? error.message : String(error)));
-    return { send: () => false, close: () => undefined };
-  }
   const stream: BatchStream = {
-    write: (bytes, left) => call.write(bytes, left),
-    end: () => call.end(),
+    write: (bytes, left) => call?.write(bytes, left),
+    end: () => call?.close(),
     breakOff: (reason) => {
       log.warn('a stream is broken off', { protocol: name, address, reason });
-      call.cancel();
+      clearTimeout(patience);
+      call?.cancel();
     },
     batchSent: (messages, bytes) => observer.batchSent?.(name, messages, bytes),
     batchReceived: (messages, bytes) => observer.batchReceived?.(name, messages, bytes),
@@ -75,19 +67,24 @@ function dial<Up, Down>(
   connection.attach(handler);
   // Without an answer a call would wait as long as the operating system retries a silent address: minutes.
   const patience = setTimeout(() => {
-    call.cancel();
+    call?.cancel();
     connection.ended(`no answer within ${channels.limits.dialTimeoutMs} ms`);
   }, channels.limits.dialTimeoutMs);
-  call.on('metadata', () => clearTimeout(patience));
-  call.on('data', (bytes: Buffer) => connection.arrived(bytes));
-  call.on('error', (error: ServiceError) => {
+  let call: OutgoingCall | undefined;
+  try {
+    call = channels.dial(address, name, {
+      answered: () => clearTimeout(patience),
+      message: (bytes) => connection.arrived(bytes),
+      ended: ({ code, details, refused }) => {
+        clearTimeout(patience);
+        if (code === status.OK) connection.ended(CLOSED_BY_OTHER);
+        else connection.ended(`${status[code]}: ${details}`, refused);
+      },
+    });
+  } catch (error) {
     clearTimeout(patience);
-    connection.ended(`${status[error.code] ?? error.code}: ${error.details}`, REFUSED.test(error.details));
-  });
-  call.on('status', ({ code }) => {
-    clearTimeout(patience);
-    if (code === status.OK) connection.ended(CLOSED_BY_OTHER);
-  });
+    setImmediate(() => connection.ended(error instanceof Error ? error.message : String(error)));
+  }
   return connection;
 }
 

@@ -11,6 +11,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { formatAddress, parseAddress, type Address } from './address';
 import { SynodError } from '@synod/runtime';
+import { keepAlive } from './keep-alive';
 import type { RpcLimits } from './limits';
 import type { TlsMaterial } from './tls-files';
 
@@ -86,8 +87,10 @@ export class Http2Listener {
     const server = tls === undefined ? createServer(OPTIONS) : this.secured(tls);
     server.on('stream', this.onStream);
     server.on('session', (session: ServerHttp2Session) => {
-      if (this.destroyed) session.destroy();
-      else this.keepAlive(session);
+      if (this.destroyed) return session.destroy();
+      this.sessions.add(session);
+      session.once('close', () => this.sessions.delete(session));
+      keepAlive(session, this.limits);
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -107,24 +110,6 @@ export class Http2Listener {
     const server = createSecureServer({ ...OPTIONS, ...options, ...checks });
     this.endings.push(tls.onChange((changed) => server.setSecureContext(changed)));
     return server;
-  }
-
-  /** Asks a connection for a sign of life again and again, and cuts it if there is none. */
-  private keepAlive(session: ServerHttp2Session): void {
-    const { keepaliveTimeMs, keepaliveTimeoutMs } = this.limits;
-    // In looks, not in time: what came while this process paused is read after its timers have run.
-    const patience = Math.ceil(keepaliveTimeoutMs / keepaliveTimeMs);
-    let unanswered = 0;
-    const look = setInterval(() => {
-      if (session.destroyed) return;
-      if (unanswered > patience) return session.destroy();
-      if (unanswered++ === 0) session.ping(() => (unanswered = 0));
-    }, keepaliveTimeMs).unref();
-    this.sessions.add(session);
-    session.once('close', () => {
-      clearInterval(look);
-      this.sessions.delete(session);
-    });
   }
 }
 

@@ -39,6 +39,7 @@ export function testProtocol(name = '/synod.test.v1.Test/Exchange'): TestProtoco
 export class Recorder implements ConnectionHandler<unknown> {
   readonly received: unknown[] = [];
   closedBecause: string | undefined;
+  refused: boolean | undefined;
   /** What happened, in order: a message, or the end. */
   readonly log: string[] = [];
   private waiting: { readonly holds: () => boolean; readonly resolve: () => void }[] = [];
@@ -48,8 +49,9 @@ export class Recorder implements ConnectionHandler<unknown> {
     this.happened('message');
   }
 
-  closed(reason: string): void {
+  closed(reason: string, refused?: boolean): void {
     this.closedBecause = reason;
+    this.refused = refused;
     this.happened('closed');
   }
 
