@@ -99,7 +99,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.waits.until(() => this.group.status().appliedThrough >= applied);',
     replace: 'void applied;',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 4,
   },
   {
     name: 'skip-read-validation',
@@ -139,7 +139,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
     replace: '',
     killedBy: HISTORIES,
-    seed: 2,
+    seed: 7,
   },
   {
     name: 'unknown-reported-as-aborted',
@@ -160,7 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const base = oldBound > wall ? oldBound : wall;',
     replace: 'const base = wall;',
     killedBy: ['prep-ts-after-locks', ...HISTORIES],
-    seed: 6,
+    seed: 3,
   },
   {
     name: 'snapshot-of-another-index',
@@ -248,7 +248,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 56,
+    seed: 6,
   },
   {
     name: 'lease-not-checked-after-pause',
@@ -299,7 +299,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return stamp !== undefined && compareBallots(stamp, term) < 0;',
     replace: 'return stamp !== undefined && compareBallots(stamp, term) < 0 && term.round < 0;',
     killedBy: ['deposed-values-change-nothing', ...HISTORIES],
-    seed: 100,
+    seed: 4,
   },
   {
     name: 'deposed-leader-expires-leases',
@@ -310,7 +310,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "    } else {\n      const revoke = (id: LeaseId) =>\n        this.access.ask({ kind: 'propose', command: this.encodeOwn({ kind: 'lease-revoke', id }) }).then(nothing, nothing);\n      Object.assign(this, { expire: revoke });\n",
     killedBy: HISTORIES,
-    seed: 18,
+    seed: 3,
   },
   {
     name: 'lock-granted-by-the-next-ahead',
@@ -330,7 +330,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (version.place.revision > meta.compacted) break;',
     replace: '',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'compacted-is-served',
