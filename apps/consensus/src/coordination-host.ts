@@ -222,6 +222,37 @@ export class CoordinationHost {
     return resultOf('put', await this.propose(request, caller));
   }
 
+  /**
+   * Several puts that came together, each done or refused by itself, for what one costs and some bytes: this member must lead, and users
+   * not be checked.
+   * @returns what became of each, in order; `undefined` if nothing was done, so that each may be asked for by itself
+   */
+  async putAll(
+    requests: readonly PutRequest[],
+    caller: Caller,
+  ): Promise<readonly (PutResult | EtcdError)[] | undefined> {
+    if (!this.leads || this.gatekeeper.enabled) return undefined;
+    const identity = identityOf(caller);
+    const commands = requests.map((request) => {
+      try {
+        checkOperation(request, identity, this.limits);
+        return this.encodeAdmitted(request, NOBODY);
+      } catch (error) {
+        return etcdErrorOf(error);
+      }
+    });
+    try {
+      const results = await this.access.proposeAll(commands.filter((command) => Buffer.isBuffer(command)));
+      if (results === undefined) return undefined;
+      const applied = results.values();
+      return commands.map((command) => (Buffer.isBuffer(command) ? putResultOf(applied.next().value) : command));
+    } catch (error) {
+      // Of those that were proposed nobody knows; what was refused before remains refused.
+      const unknown = etcdErrorOf(error);
+      return commands.map((command) => (Buffer.isBuffer(command) ? unknown : command));
+    }
+  }
+
   async deleteRange(request: DeleteRangeRequest, caller: Caller): Promise<DeleteRangeResult> {
     const identity = identityOf(caller);
     checkOperation(request, identity, this.limits);
@@ -395,11 +426,16 @@ export class CoordinationHost {
   }
 
   private async proposeAs(authority: Authority, command: Command): Promise<ApplyResult> {
+    const { result } = await this.access.ask({ kind: 'propose', command: this.encodeAdmitted(command, authority) });
+    return result;
+  }
+
+  /** @throws {EtcdError} if it is too large, or there is no room for it */
+  private encodeAdmitted(command: Command, authority: Authority): Buffer {
     const encoded = encodeCommand(command, authority);
     if (encoded.length > this.limits.requestBytesMax) throw new EtcdError('request-too-large');
     if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
-    const { result } = await this.access.ask({ kind: 'propose', command: encoded });
-    return result;
+    return encoded;
   }
 
   /**
@@ -526,6 +562,17 @@ function resultOf<K extends ApplyResult['kind']>(
   if (result.kind === 'refused') throw new EtcdError(result.error);
   invariant(result.kind === kind, 'result-fits-its-command', () => `${result.kind} of a ${kind}`);
   return result as Extract<ApplyResult, { readonly kind: K }>;
+}
+
+/** @throws what is none */
+function etcdErrorOf(error: unknown): EtcdError {
+  if (error instanceof EtcdError) return error;
+  throw error;
+}
+
+function putResultOf(result: ApplyResult | undefined): PutResult | EtcdError {
+  invariant(result?.kind === 'put' || result?.kind === 'refused', 'result-fits-its-command');
+  return result.kind === 'put' ? result : new EtcdError(result.error);
 }
 
 function sparing(request: DeleteRangeRequest, identity: Identity): DeleteRangeRequest {

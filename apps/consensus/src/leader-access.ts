@@ -1,6 +1,6 @@
 import type { Group, NodeId } from '@synod/replication';
 import { SynodError, type Clock, type Random, type Timers } from '@synod/runtime';
-import type { LeaderDesk } from './leader-desk';
+import { failure, type LeaderDesk } from './leader-desk';
 import type { LeaderLink } from './leader-link';
 import type { LeaderRequest, LeaderResponse } from './leader-requests';
 import { EtcdError } from './state/errors';
@@ -57,6 +57,17 @@ export class LeaderAccess {
       }
       await this.pause(RETRY_MIN_US + random.below(RETRY_SPREAD_US));
     }
+  }
+
+  /**
+   * Proposes commands together, if this member leads.
+   * @returns their results; `undefined` if nothing was done, so that each may be asked for by itself
+   * @throws {EtcdError} if nobody knows what becomes of them
+   */
+  async proposeAll(commands: readonly Buffer[]): Promise<readonly ApplyResult[] | undefined> {
+    const proposed = await this.within(this.timeoutUs, this.group.proposeAll(commands));
+    if (proposed.kind === 'unknown') throw asEtcdError(failure(proposed));
+    return proposed.kind === 'applied' ? proposed.result : undefined;
   }
 
   private attempt(request: LeaderRequest, timeoutUs: number): Promise<LeaderResponse> {

@@ -125,6 +125,8 @@ export interface Group<R> {
   status(): GroupStatus;
   /** Proposes a command; those of one event-loop turn share an instance. Never rejects. */
   propose(command: Uint8Array): Promise<ProposeResult<R>>;
+  /** Proposes several commands, which come to lie in one instance, in order; all of them are proposed, or none is. Never rejects. */
+  proposeAll(commands: readonly Uint8Array[]): Promise<ProposeResult<readonly R[]>>;
   /** Never rejects. */
   readBarrier(): Promise<BarrierResult>;
   /** Hands leadership to the replica on another node, within a bound of ticks. Proposals wait meanwhile. Never rejects. */

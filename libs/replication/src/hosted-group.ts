@@ -14,6 +14,7 @@ import type {
   ReconfigurableGroup,
   TransferResult,
 } from './api';
+import { HostedGroupStatus } from './group-status';
 import { otherSlot, slotPrefix, type GroupState } from './group-states';
 import { StandstillWatch } from './standstill-watch';
 
@@ -28,7 +29,9 @@ type Resolve<T> = (result: T) => void;
 /** Commands of one event-loop turn, to be proposed as one value. */
 interface OpenBatch<R> {
   readonly commands: Uint8Array[];
-  readonly proposers: Resolve<ProposeResult<R>>[];
+  /** Each is told what became of all of them, and knows which are its own. */
+  readonly proposers: Resolve<ProposeResult<readonly R[]>>[];
+  bytes: number;
 }
 
 /**
@@ -37,11 +40,11 @@ interface OpenBatch<R> {
  */
 export class HostedGroup<R> implements ReconfigurableGroup<R> {
   private readonly inputs: Input[] = [];
-  private batch: OpenBatch<R> = { commands: [], proposers: [] };
+  private batch: OpenBatch<R> = { commands: [], proposers: [], bytes: 0 };
   private readers: Resolve<BarrierResult>[] = [];
   private waitingBytes = 0;
   private nextToken = 1;
-  private readonly proposals = new Map<number, { batch: OpenBatch<R>; bytes: number }>();
+  private readonly proposals = new Map<number, OpenBatch<R>>();
   private readonly reads = new Map<number, Resolve<BarrierResult>[]>();
   private readonly changes = new Map<number, Resolve<ChangeResult>>();
   /** Where replicas are that this one, being behind, has not read of yet. */
@@ -100,25 +103,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   status(): GroupStatus {
-    const { replica, configuration } = this;
-    const { leaderBallot } = replica;
-    const leader = (): NodeId | undefined => leaderBallot && this.nodeOf(leaderBallot.replica);
-    return {
-      group: this.founding.group,
-      replicaId: this.self.replicaId,
-      role: replica.role,
-      promised: replica.promised,
-      chosenThrough: replica.chosenThrough,
-      appliedThrough: this.state_.appliedThrough,
-      truncatedThrough: replica.truncatedThrough,
-      // When they are asked for: every answer to a client shows some of the status.
-      get leader() {
-        return leader();
-      },
-      get members() {
-        return configuration.members.filter(isTaken);
-      },
-    };
+    return new HostedGroupStatus(this);
   }
 
   get configuration(): GroupConfiguration {
@@ -152,13 +137,28 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   }
 
   propose(command: Uint8Array): Promise<ProposeResult<R>> {
-    if (this.stopped || this.replica.role === 'follower') return Promise.resolve(this.notLeader());
-    if (this.waitingBytes + command.length > WAITING_BYTES_MAX) return Promise.resolve({ kind: 'overloaded' });
-    this.waitingBytes += command.length;
-    this.wake();
+    const refused = this.refuseProposal(command.length);
+    if (refused !== undefined) return Promise.resolve(refused);
+    const { commands, proposers } = this.batch;
+    const index = commands.push(command) - 1;
     return new Promise((resolve) => {
-      this.batch.commands.push(command);
-      this.batch.proposers.push(resolve);
+      proposers.push((outcome) =>
+        resolve(outcome.kind === 'applied' ? { ...outcome, result: outcome.result[index] as R } : outcome),
+      );
+    });
+  }
+
+  proposeAll(commands: readonly Uint8Array[]): Promise<ProposeResult<readonly R[]>> {
+    const refused = this.refuseProposal(commands.reduce((sum, command) => sum + command.length, 0));
+    if (refused !== undefined) return Promise.resolve(refused);
+    const { commands: all, proposers } = this.batch;
+    const first = all.length;
+    for (const command of commands) all.push(command);
+    return new Promise((resolve) => {
+      proposers.push((outcome) => {
+        if (outcome.kind !== 'applied') return resolve(outcome);
+        resolve({ ...outcome, result: outcome.result.slice(first, first + commands.length) });
+      });
     });
   }
 
@@ -197,10 +197,9 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   /** Runs the turn's inputs through the replica. @returns the effects of each step, in order */
   step(): Effects[] {
     if (this.batch.commands.length > 0) {
-      const bytes = this.batch.commands.reduce((sum, command) => sum + command.length, 0);
-      this.proposals.set(this.nextToken, { batch: this.batch, bytes });
+      this.proposals.set(this.nextToken, this.batch);
       this.inputs.push({ kind: 'propose', token: this.nextToken++, value: this.batch.commands });
-      this.batch = { commands: [], proposers: [] };
+      this.batch = { commands: [], proposers: [], bytes: 0 };
     }
     if (this.readers.length > 0) {
       this.reads.set(this.nextToken, this.readers);
@@ -243,9 +242,8 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
         if (proposal !== undefined) {
           this.proposals.delete(token);
           this.waitingBytes -= proposal.bytes;
-          proposal.batch.proposers.forEach((resolve, index) => {
-            resolve(this.proposalResult(settlement, index));
-          });
+          const outcome = this.proposalResult(settlement, proposal);
+          for (const resolve of proposal.proposers) resolve(outcome);
           continue;
         }
         const change = this.changes.get(token);
@@ -294,8 +292,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   stop(): void {
     this.stopped = true;
-    for (const { batch } of this.proposals.values())
-      for (const resolve of batch.proposers) resolve({ kind: 'unknown' });
+    for (const { proposers } of this.proposals.values()) for (const resolve of proposers) resolve({ kind: 'unknown' });
     for (const resolve of this.batch.proposers) resolve(this.notLeader());
     for (const readers of this.reads.values()) for (const resolve of readers) resolve(this.notLeader());
     for (const resolve of this.readers) resolve(this.notLeader());
@@ -320,18 +317,31 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
     return this.clock.monotonicUs() >= settlement.leasedUntilUs;
   }
 
+  /** Why commands of so many bytes cannot be proposed, if so; else there is room for them in the batch. */
+  private refuseProposal(bytes: number): { kind: 'overloaded' } | ReturnType<typeof this.notLeader> | undefined {
+    if (this.stopped || this.replica.role === 'follower') return this.notLeader();
+    if (this.waitingBytes + bytes > WAITING_BYTES_MAX) return { kind: 'overloaded' };
+    this.waitingBytes += bytes;
+    this.batch.bytes += bytes;
+    this.wake();
+    return undefined;
+  }
+
   private notLeader(): { kind: 'not-leader'; leader: NodeId | undefined } {
     const leader = this.leaderNode();
     return { kind: 'not-leader', leader: leader === this.self.nodeId ? undefined : leader };
   }
 
-  private proposalResult(settlement: Effects['settled'][number], index: number): ProposeResult<R> {
+  private proposalResult(
+    settlement: Effects['settled'][number],
+    { commands }: OpenBatch<R>,
+  ): ProposeResult<readonly R[]> {
     switch (settlement.outcome) {
       case 'chosen': {
         const result = this.results.get(settlement.instance);
         // Chosen proposals settle in the step that delivers them, so their results are this turn's.
-        invariant(result !== undefined && index < result.length, 'settled-when-applied');
-        return { kind: 'applied', instance: settlement.instance, result: result[index] as R };
+        invariant(result?.length === commands.length, 'settled-when-applied');
+        return { kind: 'applied', instance: settlement.instance, result };
       }
       case 'overloaded':
         return { kind: 'overloaded' };
@@ -376,8 +386,4 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
         return this.notLeader();
     }
   }
-}
-
-function isTaken(member: GroupMember): member is GroupMember & Member {
-  return member.nodeId !== undefined && member.incarnation !== undefined;
 }

@@ -11,6 +11,7 @@ import { unlessLearning } from './learning';
 import { lockService } from './lock';
 import { maintenanceService } from './maintenance';
 import { ServedMember } from './member';
+import { putTogether } from './put-all';
 import { timestampOracleService } from './timestamp-oracle';
 import { watchService } from './watch';
 
@@ -42,5 +43,5 @@ export function addEtcdServices(server: GrpcServer, node: ConsensusNode): void {
   server.addService(oracle, guarded(oracle, timestampOracleService(member), gatekeeper));
   // Nor this one: etcd's calls of keys, many at a time, each behind the rules of the call.
   const stream = 'synod.consensus.v1.KvStream';
-  server.addService(stream, guarded(stream, kvStreamService(kv), gatekeeper));
+  server.addService(stream, guarded(stream, kvStreamService(kv, putTogether(member, kv.Put)), gatekeeper));
 }

@@ -5,11 +5,15 @@ import { ClusterBench } from '../testing/cluster-bench';
 import { kvService } from './kv';
 import { kvStreamService } from './kv-stream';
 import { ServedMember } from './member';
+import { putEach, putTogether, type PutAll } from './put-all';
 
 type Kv = Required<ServiceHandlers<'etcdserverpb.KV'>>;
 
 const EXCHANGE = serviceDefinition('synod.consensus.v1.KvStream').Exchange;
 const bytes = (text: string): Buffer => Buffer.from(text);
+/** @param putAll each put by itself unless said otherwise */
+const streamOf = (kv: Partial<Kv>, putAll?: PutAll): ReturnType<typeof kvStreamService> =>
+  kvStreamService(kv as Kv, putAll ?? putEach((put, context) => (kv as Kv).Put(put, context)));
 const put = (id: number, key: string, value = 'v'): consensusV1.KvRequest => ({
   id,
   put: { key: bytes(key), value: bytes(value) },
@@ -28,7 +32,7 @@ class StreamBench {
   private wake = (): void => undefined;
   readonly served: Promise<void>;
 
-  constructor(kv: Partial<Kv>, { Exchange } = kvStreamService(kv as Kv)) {
+  constructor(kv: Partial<Kv>, { Exchange } = streamOf(kv)) {
     const writer = {
       send: (message: consensusV1.KvStreamExchangeResponse): boolean => {
         if (!this.reads) return false;
@@ -77,17 +81,25 @@ const turns = async (count = 3): Promise<void> => {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-/** A member with a real state behind it, that leads. */
-async function member(): Promise<{ readonly cluster: ClusterBench; readonly kv: Kv }> {
-  const cluster = new ClusterBench();
-  await cluster.lead('n1');
+interface Served {
+  readonly cluster: ClusterBench;
+  readonly kv: Kv;
+  readonly service: ReturnType<typeof streamOf>;
+}
+
+/** A member with a real state behind it, that leads unless another one does. */
+async function member(leader = 'n1'): Promise<Served> {
+  const cluster = new ClusterBench(['n1', 'n2']);
+  await cluster.lead(leader);
   const node = { host: cluster.host, founding: { clusterId: 'c' }, members: [] } as unknown as ConsensusNode;
-  return { cluster, kv: kvService(new ServedMember(node)) };
+  const served = new ServedMember(node);
+  const kv = kvService(served);
+  return { cluster, kv, service: streamOf(kv, putTogether(served, kv.Put)) };
 }
 
 it('answers by number, as the calls do', async () => {
-  const { cluster, kv } = await member();
-  const stream = new StreamBench(kv).send(put(7, 'a', '1'), put(3, 'b', '2'));
+  const { cluster, kv, service } = await member();
+  const stream = new StreamBench(kv, service).send(put(7, 'a', '1'), put(3, 'b', '2'));
   while (stream.answers.length < 2) await cluster.time.settle();
   expect(stream.answers).toMatchObject([
     { id: 7, outcome: 'put', put: { header: { revision: '2' } } },
@@ -106,8 +118,8 @@ it('answers by number, as the calls do', async () => {
 });
 
 it("refuses single requests in etcd's words, and goes on", async () => {
-  const { cluster, kv } = await member();
-  const stream = new StreamBench(kv).send(
+  const { cluster, kv, service } = await member();
+  const stream = new StreamBench(kv, service).send(
     put(1, ''),
     put(2, 'a', 'x'.repeat(2_000_000)),
     { id: 3, range: { key: bytes('a'), revision: '99' } },
@@ -131,20 +143,20 @@ it("refuses single requests in etcd's words, and goes on", async () => {
 });
 
 it('judges each request as that of the user whose token the stream carries', async () => {
-  const { cluster, kv } = await member();
+  const { cluster, kv, service } = await member();
   for (const command of [
     { kind: 'user-add', user: 'root', passwordHash: 'h' },
     { kind: 'user-grant-role', user: 'root', role: 'root' },
     { kind: 'auth-enable' },
   ] as const)
     await cluster.time.until(cluster.host.administer(command, 'client'));
-  const stranger = new StreamBench(kv).send(put(1, 'a'), { id: 2, range: { key: bytes('a') } });
+  const stranger = new StreamBench(kv, service).send(put(1, 'a'), { id: 2, range: { key: bytes('a') } });
   await cluster.time.until(stranger.end());
   expect(stranger.answers.map(({ error }) => error?.message)).toEqual([
     'etcdserver: user name is empty',
     'etcdserver: user name is empty',
   ]);
-  const forger = new StreamBench(kv);
+  const forger = new StreamBench(kv, service);
   forger.metadata.set('token', 'forged.1');
   await cluster.time.until(forger.send(put(1, 'a')).end());
   expect(forger.answers[0]?.error).toMatchObject({
@@ -163,7 +175,43 @@ it('tells that a write may have been done when nobody knows, and of a read only 
     range: { key: bytes('a') },
   });
   await stream.end();
-  expect(stream.answers.map(({ error }) => error?.kind)).toEqual(['outcome-unknown', 'unavailable']);
+  const byId = new Map(stream.answers.map(({ id, error }) => [id, error?.kind]));
+  expect(byId).toEqual(
+    new Map([
+      [1, 'outcome-unknown'],
+      [2, 'unavailable'],
+    ]),
+  );
+});
+
+it('tells each put of a message when nobody knows what became of them, and does none of them again', async () => {
+  const { cluster, kv, service } = await member();
+  cluster.member('n1').group.loseNextAnswer = true;
+  const stream = new StreamBench(kv, service).send(put(1, 'a'), put(2, ''), put(3, 'b'));
+  await cluster.time.until(stream.end());
+  const byId = new Map(stream.answers.map(({ id, error }) => [id, error?.kind]));
+  expect(byId).toEqual(
+    new Map([
+      [1, 'outcome-unknown'],
+      [2, 'invalid-argument'],
+      [3, 'outcome-unknown'],
+    ]),
+  );
+  expect(cluster.logLength).toBe(2);
+});
+
+it('brings the puts of a message to the leader, whichever member that is', async () => {
+  const { cluster, kv, service } = await member('n2');
+  const stream = new StreamBench(kv, service).send(put(1, 'a'), put(2, ''), put(3, 'b'));
+  await cluster.time.until(stream.end());
+  const byId = new Map(stream.answers.map(({ id, outcome }) => [id, outcome]));
+  expect(byId).toEqual(
+    new Map([
+      [1, 'put'],
+      [2, 'error'],
+      [3, 'put'],
+    ]),
+  );
 });
 
 const many = (count: number, first = 1): consensusV1.KvRequest[] =>
@@ -213,7 +261,7 @@ it('takes up 4,096 requests of one stream at a time, and those of a client that 
 
 it("refuses in etcd's words what is too much for all streams together", async () => {
   const { kv, release } = held();
-  const service = kvStreamService(kv as Kv);
+  const service = streamOf(kv);
   const streams = Array.from({ length: 4 }, () => new StreamBench(kv, service).send(...many(4_096)));
   await turns();
   const fifth = new StreamBench(kv, service).send(put(1, 'k'));

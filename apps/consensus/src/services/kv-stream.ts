@@ -4,6 +4,7 @@ import { failureOf, type CallContext, type ResponseWriter, type ServiceHandlers 
 import { SynodError } from '@synod/runtime';
 import { EtcdError } from '../state/errors';
 import { bytesOf } from './kv-answer-bytes';
+import type { PutAll } from './put-all';
 import { asStatus } from './member';
 
 /** Requests in progress at once, over all streams; one more is refused as too many. As many as of the timestamp oracle. */
@@ -15,6 +16,7 @@ const MESSAGE_BYTES_MAX = 1024 * 1024;
 
 type KvHandlers = Required<ServiceHandlers<'etcdserverpb.KV'>>;
 type Request = consensusV1.KvRequest__Output;
+type PutRequest = Request & { readonly put: NonNullable<Request['put']> };
 type Response = consensusV1.KvResponse;
 type Batches = AsyncIterable<consensusV1.KvStreamExchangeRequest__Output>;
 type Writer = ResponseWriter<consensusV1.KvStreamExchangeResponse>;
@@ -24,11 +26,14 @@ interface Load {
   inProgress: number;
 }
 
-/** @param kv the handlers of the calls, with all that stands before them: a request of a stream is nothing else */
-export function kvStreamService(kv: KvHandlers): ServiceHandlers<'synod.consensus.v1.KvStream'> {
+/**
+ * @param kv the handlers of the calls, with all that stands before them: a request of a stream is nothing else
+ * @param putAll the same for the puts of one message, which nearly all requests are where there are many
+ */
+export function kvStreamService(kv: KvHandlers, putAll: PutAll): ServiceHandlers<'synod.consensus.v1.KvStream'> {
   const load: Load = { inProgress: 0 };
   return {
-    Exchange: (batches, responses, context) => new KvExchange(kv, load, responses, context).serve(batches),
+    Exchange: (batches, responses, context) => new KvExchange(kv, putAll, load, responses, context).serve(batches),
   };
 }
 
@@ -37,6 +42,8 @@ class KvExchange {
   /** In progress, or answered and not sent. Invariant `stream-inflight-bounded`: never above STREAM_INFLIGHT_MAX. */
   private unsent = 0;
   private answered: Response[] = [];
+  /** Of the message being read, to be begun together. */
+  private puts: PutRequest[] = [];
   private sending = false;
   private wake = (): void => undefined;
   /** A bug of ours that a request met: the stream ends with it at once, so that it is logged and answered like that of any call. */
@@ -45,6 +52,7 @@ class KvExchange {
 
   constructor(
     private readonly kv: KvHandlers,
+    private readonly putAll: PutAll,
     private readonly load: Load,
     private readonly responses: Writer,
     private readonly context: CallContext,
@@ -60,11 +68,15 @@ class KvExchange {
   private async read(batches: Batches): Promise<void> {
     for await (const { requests } of batches) {
       for (const request of requests) {
-        while (this.unsent >= STREAM_INFLIGHT_MAX) await this.progress();
+        while (this.unsent >= STREAM_INFLIGHT_MAX) {
+          this.startPuts();
+          await this.progress();
+        }
         // Nobody would hear what came of it.
         if (this.context.aborted) return;
         this.start(request);
       }
+      this.startPuts();
     }
     while (this.unsent > 0) await this.progress();
   }
@@ -79,6 +91,10 @@ class KvExchange {
     invariant(this.unsent <= STREAM_INFLIGHT_MAX, 'stream-inflight-bounded');
     if (this.load.inProgress >= INFLIGHT_MAX) return this.fail(request, asStatus(new EtcdError('too-many-requests')));
     this.load.inProgress++;
+    if (isPut(request)) {
+      this.puts.push(request);
+      return;
+    }
     this.answer(request).then(
       (response) => {
         this.load.inProgress--;
@@ -91,11 +107,30 @@ class KvExchange {
     );
   }
 
+  private startPuts(): void {
+    const { puts } = this;
+    if (puts.length === 0) return;
+    this.puts = [];
+    const messages = puts.map(({ put }) => put);
+    this.putAll(messages, this.context).then(
+      (outcomes) => {
+        this.load.inProgress -= puts.length;
+        puts.forEach((request, index) => {
+          const outcome = outcomes[index];
+          if (outcome instanceof Error || outcome === undefined) this.fail(request, outcome);
+          else this.settle({ id: request.id, put: outcome });
+        });
+      },
+      (error: unknown) => {
+        this.load.inProgress -= puts.length;
+        for (const request of puts) this.fail(request, error);
+      },
+    );
+  }
+
   private async answer(request: Request): Promise<Response> {
     const { kv, context } = this;
-    const { id, body, put, deleteRange, range, txn } = request;
-    // The name of the member and the member itself: of two that a sender set, the last one counts.
-    if (body === 'put' && put != null) return { id, put: await kv.Put(put, context) };
+    const { id, body, deleteRange, range, txn } = request;
     if (body === 'range' && range != null) return { id, range: await kv.Range(range, context) };
     if (body === 'txn' && txn != null) return { id, txn: await kv.Txn(txn, context) };
     if (body === 'deleteRange' && deleteRange != null)
@@ -145,4 +180,9 @@ class KvExchange {
     this.answered = answered.slice(count);
     return answered.slice(0, count);
   }
+}
+
+/** The name of the member and the member itself: of two that a sender set, the last one counts. */
+function isPut(request: Request): request is PutRequest {
+  return request.body === 'put' && request.put != null;
 }

@@ -58,18 +58,24 @@ class MemberGroup implements Group<ApplyResult> {
   }
 
   async propose(command: Uint8Array): Promise<ProposeResult<ApplyResult>> {
+    const proposed = await this.proposeAll([command]);
+    return proposed.kind === 'applied' ? { ...proposed, result: proposed.result[0] as ApplyResult } : proposed;
+  }
+
+  /** Each command has an instance of its own here. */
+  async proposeAll(commands: readonly Uint8Array[]): Promise<ProposeResult<readonly ApplyResult[]>> {
     if (this.log.leader !== this.nodeId) return this.notLeader();
-    this.log.commands.push(command);
-    const instance = this.log.commands.length;
+    const first = this.log.commands.length + 1;
+    this.log.commands.push(...commands);
     this.appended();
     await this.turn();
     if (this.loseNextAnswer) {
       this.loseNextAnswer = false;
       return { kind: 'unknown' };
     }
-    const result = this.results.get(instance);
-    if (result === undefined) return { kind: 'unknown' };
-    return { kind: 'applied', instance, result };
+    const result = commands.map((_, index) => this.results.get(first + index)).filter((each) => each !== undefined);
+    if (result.length < commands.length) return { kind: 'unknown' };
+    return { kind: 'applied', instance: first, result };
   }
 
   async readBarrier(): Promise<BarrierResult> {

@@ -9,8 +9,8 @@ interface Replica<R> {
 }
 
 interface Pending<R> {
-  readonly command: Uint8Array;
-  readonly settle: (result: ProposeResult<R>) => void;
+  readonly commands: readonly Uint8Array[];
+  readonly settle: (result: ProposeResult<readonly R[]>) => void;
 }
 
 /**
@@ -43,6 +43,7 @@ export class MemoryGroup<R> {
       founding: { group: this.name, members: [] },
       status: () => this.status(nodeId),
       propose: (command) => this.propose(nodeId, command),
+      proposeAll: (commands) => this.proposeAll(nodeId, commands),
       readBarrier: () => this.readBarrier(nodeId),
       transferLeadership: () => Promise.resolve({ kind: 'not-transferred' }),
     };
@@ -58,8 +59,8 @@ export class MemoryGroup<R> {
     const old = this.replicas.find(({ nodeId }) => nodeId === this.leader);
     this.leader = undefined;
     old?.leadershipChanged(false);
-    for (const { command, settle } of pending) {
-      if (inFlight === 'chosen') this.choose(command);
+    for (const { commands, settle } of pending) {
+      if (inFlight === 'chosen') this.choose(commands);
       settle({ kind: 'unknown' });
     }
     for (const release of this.heldBarriers.splice(0)) release();
@@ -78,10 +79,15 @@ export class MemoryGroup<R> {
     this.schedule();
   }
 
-  private propose(nodeId: NodeId, command: Uint8Array): Promise<ProposeResult<R>> {
+  private async propose(nodeId: NodeId, command: Uint8Array): Promise<ProposeResult<R>> {
+    const proposed = await this.proposeAll(nodeId, [command]);
+    return proposed.kind === 'applied' ? { ...proposed, result: proposed.result[0] as R } : proposed;
+  }
+
+  private proposeAll(nodeId: NodeId, commands: readonly Uint8Array[]): Promise<ProposeResult<readonly R[]>> {
     if (nodeId !== this.leader) return Promise.resolve({ kind: 'not-leader', leader: this.leader });
     return new Promise((settle) => {
-      this.pending.push({ command, settle });
+      this.pending.push({ commands, settle });
       this.schedule();
     });
   }
@@ -92,24 +98,25 @@ export class MemoryGroup<R> {
     this.timers.after(0, () => {
       this.scheduled = false;
       if (this.holding) return;
-      for (const { command, settle } of this.pending.splice(0)) {
-        const result = this.choose(command);
+      for (const { commands, settle } of this.pending.splice(0)) {
+        const result = this.choose(commands);
         settle({ kind: 'applied', instance: this.instance, result });
       }
     });
   }
 
-  /** @returns what the first replica made of it; all make the same */
-  private choose(command: Uint8Array): R {
-    this.log.push(command);
-    this.instance++;
-    const position = { instance: this.instance, index: 0 };
+  /** @returns what the first replica made of them; all make the same */
+  private choose(commands: readonly Uint8Array[]): readonly R[] {
+    this.log.push(...commands);
+    const instance = ++this.instance;
     const results = this.replicas.map(({ store, stateMachine }) => {
-      const result = store.transaction((transaction) => stateMachine.apply(transaction, command, position));
+      const own = store.transaction((transaction) =>
+        commands.map((command, index) => stateMachine.apply(transaction, command, { instance, index })),
+      );
       stateMachine.committed?.(store);
-      return result;
+      return own;
     });
-    return results[0] as R;
+    return results[0] ?? [];
   }
 
   private async readBarrier(nodeId: NodeId): Promise<BarrierResult> {
