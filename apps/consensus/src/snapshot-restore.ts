@@ -134,6 +134,7 @@ function adaptMeta(store: Store, bumpRevision: bigint, markCompacted: boolean): 
   const compacted = markCompacted ? revision : meta.compacted;
   store.transaction((transaction) => {
     keySpace.setMeta(transaction, { ...meta, revision, compacted, alarms: [] });
+    keySpace.writeMeta(transaction);
     const state = {
       appliedThrough: RESTORED_THROUGH,
       snapshotThrough: RESTORED_THROUGH,

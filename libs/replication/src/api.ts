@@ -52,6 +52,8 @@ export interface StateMachine<R> {
    * must start with the prefix that `load` was called with last.
    */
   apply(transaction: StoreTransaction, command: Uint8Array, position: Position): R;
+  /** Called behind the last `apply` of a transaction, inside it: for what need not be written anew by each command. */
+  finish?(transaction: StoreTransaction): void;
   /** Called after the transaction that held one or more `apply` calls has committed, before any proposer hears of its result. */
   committed?(store: StoreReader): void;
   /**

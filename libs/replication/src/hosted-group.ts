@@ -231,6 +231,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
       );
       this.state_ = { ...this.state_, appliedThrough: instance, term };
     }
+    this.options.stateMachine.finish?.(transaction);
   }
 
   /** Tells callers what became of their requests, after the turn's store transaction has committed. */

@@ -201,7 +201,9 @@ export class LmdbStore implements Store {
 
 /** Changes the active table in place, remembering how to take it back. */
 class LayeredTransaction implements StoreTransaction {
-  private readonly undoLog: { readonly key: string; readonly previous: Change | undefined }[] = [];
+  /** Keys that were changed, in order, and what each change replaced. */
+  private readonly changed: string[] = [];
+  private readonly replaced: (Change | undefined)[] = [];
   private isOpen = true;
 
   constructor(
@@ -210,7 +212,7 @@ class LayeredTransaction implements StoreTransaction {
   ) {}
 
   get changes(): number {
-    return this.undoLog.length;
+    return this.changed.length;
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -231,7 +233,7 @@ class LayeredTransaction implements StoreTransaction {
   }
 
   undo(): void {
-    for (const { key, previous } of this.undoLog.reverse()) this.table.restore(key, previous);
+    for (let i = this.changed.length - 1; i >= 0; i -= 1) this.table.restore(this.changed[i] ?? '', this.replaced[i]);
   }
 
   end(): void {
@@ -245,7 +247,8 @@ class LayeredTransaction implements StoreTransaction {
   private change(key: Uint8Array, change: Change): void {
     this.checkOpen();
     const name = keyName(key);
-    this.undoLog.push({ key: name, previous: this.table.set(name, change) });
+    this.changed.push(name);
+    this.replaced.push(this.table.set(name, change));
   }
 }
 

@@ -63,6 +63,17 @@ export class ByteWriter {
     return record;
   }
 
+  /**
+   * What was written, for whoever copies it at once, as a store does: the bytes are those of the next record as soon as one is begun. Nothing
+   * may be written after it.
+   */
+  lend(): Buffer {
+    const { bytes } = this.scratch;
+    if (bytes.length <= SCRATCH_BYTES_MAX) spare = this.scratch;
+    this.scratch = NO_ROOM;
+    return bytes.subarray(0, this.length);
+  }
+
   private grow(size: number): void {
     const { bytes } = this.scratch;
     if (this.length + size <= bytes.length) return;

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import { prefixEnd, STORE_KEY_BYTES_MAX, type Entry, type StoreReader, type StoreTransaction } from '@synod/runtime';
 import { readAlarm, writeAlarm } from './alarm-codec';
 import { ByteReader, ByteWriter } from './bytes';
@@ -69,8 +70,10 @@ export class KeySpace {
   private metaKey!: Buffer;
   private latestPrefix!: Buffer;
   private versionPrefix!: Buffer;
-  /** The counters as they were last read or written there. Every change of them goes through here and takes the place of this. */
+  /** The counters as they were last read or set there. Every change of them goes through here and takes the place of this. */
   private known: { readonly reader: StoreReader; readonly meta: Meta } | undefined;
+  /** Set in the transaction of `known`, and not written yet. Invariant `counters-are-written`: no transaction ends so. */
+  private unwritten = false;
 
   constructor(private prefix: Buffer) {
     this.moveTo(prefix);
@@ -92,23 +95,33 @@ export class KeySpace {
 
   meta(reader: StoreReader): Meta {
     if (this.known?.reader === reader) return this.known.meta;
+    invariant(!this.unwritten, 'counters-are-written');
     const bytes = reader.get(this.metaKey);
     const meta = bytes === undefined ? NEW_STORE : decodeMeta(bytes);
     this.known = { reader, meta };
     return meta;
   }
 
+  /** To be followed by `writeMeta`: most commands count on, and what they share is written once. */
   setMeta(transaction: StoreTransaction, meta: Meta): void {
+    this.known = { reader: transaction, meta };
+    this.unwritten = true;
+  }
+
+  /** Before the transaction ends, and before its records are read as they lie. */
+  writeMeta(transaction: StoreTransaction): void {
+    if (!this.unwritten) return;
+    const meta = this.meta(transaction);
+    this.unwritten = false;
     const fields = writePlace(new ByteWriter().int64(meta.revision).int64(meta.compacted), meta.removedBefore);
     // Nothing at all if there are none: as releases before there were alarms wrote it.
     if (meta.alarms.length > 0) fields.varint(meta.alarms.length);
     for (const alarm of meta.alarms) writeAlarm(fields, alarm);
-    transaction.put(this.metaKey, fields.finish());
-    this.known = { reader: transaction, meta };
+    transaction.put(this.metaKey, fields.lend());
   }
 
   latest(reader: StoreReader, key: Buffer): Latest | undefined {
-    const bytes = reader.get(joined(this.latestPrefix, key));
+    const bytes = reader.get(this.latestKey(key));
     return bytes === undefined ? undefined : decodeLatest(bytes);
   }
 
@@ -123,7 +136,7 @@ export class KeySpace {
   }
 
   removeLatest(transaction: StoreTransaction, key: Buffer): void {
-    transaction.remove(joined(this.latestPrefix, key));
+    transaction.remove(this.latestKey(key));
   }
 
   version(reader: StoreReader, place: VersionPlace): Version | undefined {
@@ -142,7 +155,7 @@ export class KeySpace {
   /** Adds a version to the history and makes it the newest of its key. */
   addVersion(transaction: StoreTransaction, version: Version): void {
     transaction.put(this.versionKey(version.place), encodeVersion(version));
-    transaction.put(joined(this.latestPrefix, version.key), encodeLatest(version));
+    transaction.put(this.latestKey(version.key), encodeLatest(version));
   }
 
   removeVersion(transaction: StoreTransaction, place: VersionPlace): void {
@@ -194,6 +207,10 @@ export class KeySpace {
     for (const { key, value } of reader.range({ start: this.at(start), end })) {
       yield { key: key.subarray(this.prefix.length), value };
     }
+  }
+
+  private latestKey(key: Buffer): Buffer {
+    return joined(this.latestPrefix, key);
   }
 
   private versionKey(place: VersionPlace): Buffer {
@@ -293,9 +310,10 @@ function readPlace(fields: ByteReader): VersionPlace {
   return { revision: fields.int64(), sub: fields.varint() };
 }
 
+/** @returns what is only lent: see `ByteWriter.lend` */
 function encodeLatest(latest: Latest): Buffer {
   const fields = writePlace(new ByteWriter(), latest.place);
-  return fields.int64(latest.createRevision).int64(latest.version).int64(latest.lease).finish();
+  return fields.int64(latest.createRevision).int64(latest.version).int64(latest.lease).lend();
 }
 
 function decodeMeta(bytes: Buffer): Meta {
@@ -311,10 +329,11 @@ function decodeLatest(bytes: Buffer): Latest {
   return { place, createRevision: fields.int64(), version: fields.int64(), lease: fields.int64() };
 }
 
+/** @returns what is only lent: see `ByteWriter.lend` */
 function encodeVersion(version: Version): Buffer {
   const fields = writePlace(new ByteWriter(), version.previous ?? { revision: 0n, sub: 0 });
   fields.int64(version.createRevision).int64(version.version).int64(version.lease);
-  return fields.blob(version.key).blob(version.value).finish();
+  return fields.blob(version.key).blob(version.value).lend();
 }
 
 function decodeVersion(place: VersionPlace, bytes: Buffer): Version {

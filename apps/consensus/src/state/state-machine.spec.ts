@@ -253,8 +253,27 @@ class ForgetfulReplica {
     const machine = new EtcdStateMachine(PREFIX, () => undefined);
     const position = { instance: ++this.instance, index: 0 };
     const bytes = encodeCommand(command, NOBODY);
-    return this.store.transaction((transaction) => machine.apply(transaction, bytes, position));
+    return this.store.transaction((transaction) => {
+      const result = machine.apply(transaction, bytes, position);
+      machine.finish(transaction);
+      return result;
+    });
   }
+}
+
+/** A replica that was behind: it applies everything in one transaction. */
+function applyAtOnce(commands: readonly Command[]): { readonly results: ApplyResult[]; readonly store: MemoryStore } {
+  const store = new MemoryStore();
+  const machine = new EtcdStateMachine(PREFIX, () => undefined);
+  const results = store.transaction((transaction) => {
+    const own = commands.map((command, index) =>
+      machine.apply(transaction, encodeCommand(command, NOBODY), { instance: 1, index }),
+    );
+    machine.finish(transaction);
+    return own;
+  });
+  machine.committed(store);
+  return { results, store };
 }
 
 // etcd#17780: the revision was read off the newest version, so that it went back when that was compacted before a crash.
@@ -292,14 +311,18 @@ const COMMAND: fc.Arbitrary<Command> = fc.oneof(
 );
 
 // etcd#21432: a read at a revision inside a transaction was answered by what a replica had in memory.
-it('answers and becomes the same on a replica that starts anew before every command', () => {
+it('answers and becomes the same on a replica that starts anew before every command, and on one that applies them at once', () => {
   fc.assert(
     fc.property(fc.array(COMMAND, { maxLength: 40 }), (commands) => {
       const lasting = new StateBench();
       const forgetful = new ForgetfulReplica();
-      for (const command of commands) expect(forgetful.apply(command)).toEqual(lasting.apply(command));
+      const results = commands.map((command) => lasting.apply(command));
+      expect(commands.map((command) => forgetful.apply(command))).toEqual(results);
+      const late = applyAtOnce(commands);
+      expect(late.results).toEqual(results);
       const whole = { start: Buffer.from([0]), end: Buffer.from([0xff]) };
       expect([...forgetful.store.range(whole)]).toEqual([...lasting.store.range(whole)]);
+      expect([...late.store.range(whole)]).toEqual([...lasting.store.range(whole)]);
     }),
     { numRuns: 50 },
   );

@@ -74,6 +74,11 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
     return this.refuse(transaction, authority, command) ?? this.run(transaction, command, position);
   }
 
+  /** The counters are written once for all commands of a transaction. */
+  finish(transaction: StoreTransaction): void {
+    this.keySpace.writeMeta(transaction);
+  }
+
   load(prefix: Buffer): void {
     this.keySpace.moveTo(prefix);
     this.authSpace.moveTo(prefix);
@@ -125,6 +130,8 @@ export class EtcdStateMachine implements StateMachine<ApplyResult> {
       case 'lease-checkpoint':
         return checkpointLeases(this.keySpace, transaction, command.leases);
       case 'check-state': {
+        // What is hashed must not depend on which commands share a transaction here.
+        this.keySpace.writeMeta(transaction);
         const { hash, next } = checkState(this.keySpace, transaction, command.start, command.entries);
         this.checks.push({ position, hash });
         return { kind: 'state-checked', revision: this.keySpace.meta(transaction).revision, next };

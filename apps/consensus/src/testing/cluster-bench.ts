@@ -95,6 +95,7 @@ class MemberGroup implements Group<ApplyResult> {
         const position = { instance: ++this.appliedThrough, index: 0 };
         this.results.set(position.instance, this.part.stateMachine.apply(transaction, command, position));
       }
+      this.part.stateMachine.finish?.(transaction);
     });
     this.part.stateMachine.committed?.(this.store);
   }

@@ -39,7 +39,11 @@ export class StateBench {
   apply(command: Command, authority: Authority = NOBODY): ApplyResult {
     const bytes = encodeCommand(command, authority);
     const position = { instance: ++this.instance, index: 0 };
-    const result = this.store.transaction((transaction) => this.machine.apply(transaction, bytes, position));
+    const result = this.store.transaction((transaction) => {
+      const applied = this.machine.apply(transaction, bytes, position);
+      this.machine.finish(transaction);
+      return applied;
+    });
     this.machine.committed(this.store);
     return result;
   }
