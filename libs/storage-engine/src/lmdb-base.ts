@@ -8,7 +8,9 @@ import type { Memtable } from './memtable';
  * buffer for reading, used again by the next read, with a `length` of its own making.
  */
 const KEYS = {
-  writeKey(key: Uint8Array, target: Buffer, at: number): number {
+  /** @param key as bytes, or as a table has it: one character a byte */
+  writeKey(key: Uint8Array | string, target: Buffer, at: number): number {
+    if (typeof key === 'string') return at + target.write(key, at, 'latin1');
     target.set(key, at);
     return at + key.length;
   },
@@ -52,10 +54,10 @@ export interface StoreBase {
  * promise resolves after that.
  */
 export class LmdbBase implements StoreBase {
-  private constructor(private readonly db: RootDatabase<Buffer, Uint8Array>) {}
+  private constructor(private readonly db: RootDatabase<Buffer, Uint8Array | string>) {}
 
   static open(folder: string, mapBytes: number): LmdbBase {
-    const db = open<Buffer, Uint8Array>({
+    const db = open<Buffer, Uint8Array | string>({
       path: folder,
       name: null as unknown as string,
       noSubdir: false,
@@ -124,9 +126,8 @@ export class LmdbBase implements StoreBase {
   private put(table: Memtable): void {
     for (const key of table.keys) {
       const change = table.get(key);
-      const bytes = Buffer.from(key, 'latin1');
-      if (change === 'removed') void this.db.remove(bytes);
-      else if (change !== undefined) void this.db.put(bytes, change);
+      if (change === 'removed') void this.db.remove(key);
+      else if (change !== undefined) void this.db.put(key, change);
     }
   }
 

@@ -129,7 +129,7 @@ export class LmdbStore implements Store {
     return {
       get: (key) => {
         this.checkUsable();
-        return lookUp(tables, base, key);
+        return lookUp(keyName(key), tables, base, key);
       },
       range: (range) => ({
         [Symbol.iterator]: () => layeredRange(tables, base.range(range), range, () => this.checkUsable()),
@@ -184,8 +184,9 @@ export class LmdbStore implements Store {
   }
 
   private read(key: Uint8Array): Buffer | undefined {
-    const change = this.active.get(keyName(key));
-    if (change === undefined) return lookUp(this.sealed, this.base, key);
+    const name = keyName(key);
+    const change = this.active.get(name);
+    if (change === undefined) return lookUp(name, this.sealed, this.base, key);
     return change === 'removed' ? undefined : Buffer.from(change);
   }
 
@@ -225,7 +226,9 @@ class LayeredTransaction implements StoreTransaction {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    this.change(key, Buffer.from(value));
+    const own = Buffer.allocUnsafe(value.length);
+    own.set(value);
+    this.change(key, own);
   }
 
   remove(key: Uint8Array): void {
@@ -253,8 +256,12 @@ class LayeredTransaction implements StoreTransaction {
 }
 
 /** Through tables, newest first, and then below them. */
-function lookUp(tables: readonly Memtable[], base: Pick<StoreBase, 'get'>, key: Uint8Array): Buffer | undefined {
-  const name = keyName(key);
+function lookUp(
+  name: string,
+  tables: readonly Memtable[],
+  base: Pick<StoreBase, 'get'>,
+  key: Uint8Array,
+): Buffer | undefined {
   let change: Change | undefined;
   for (let i = 0; change === undefined && i < tables.length; i += 1) change = tables[i]?.get(name);
   if (change === undefined) return base.get(key);
