@@ -13,12 +13,15 @@ const NO_BYTES = Buffer.alloc(0);
 export class RevisionWriter {
   private readonly events: ChangeEvent[] = [];
   private readonly before: Meta;
+  /** That of the changes. */
+  private readonly next: Revision;
 
   constructor(
     readonly keySpace: KeySpace,
     readonly transaction: StoreTransaction,
   ) {
     this.before = keySpace.meta(transaction);
+    this.next = this.before.revision + 1n;
   }
 
   get compacted(): Revision {
@@ -27,7 +30,7 @@ export class RevisionWriter {
 
   /** The store's revision as a read at this point of the command sees it. */
   get revision(): Revision {
-    return this.events.length > 0 ? this.before.revision + 1n : this.before.revision;
+    return this.events.length > 0 ? this.next : this.before.revision;
   }
 
   latest(key: Buffer): Latest | undefined {
@@ -70,16 +73,15 @@ export class RevisionWriter {
   /** Makes the revision, if anything changed. @returns the change to show to watchers */
   finish(): Change | undefined {
     if (this.events.length === 0) return undefined;
-    const { revision } = this;
-    const { keySpace, transaction } = this;
-    const present = keySpace.meta(transaction);
-    invariant(present.revision === revision - 1n, 'revision-grows-by-one', () => `${present.revision} to ${revision}`);
-    keySpace.setMeta(transaction, { ...present, revision });
+    const { keySpace, transaction, next: revision } = this;
+    const { revision: present, compacted, removedBefore, alarms } = keySpace.meta(transaction);
+    invariant(present === this.before.revision, 'revision-grows-by-one', () => `${present} to ${revision}`);
+    keySpace.setMeta(transaction, { revision, compacted, removedBefore, alarms });
     return { revision, events: this.events };
   }
 
   private nextPlace(): VersionPlace {
-    return { revision: this.before.revision + 1n, sub: this.events.length };
+    return { revision: this.next, sub: this.events.length };
   }
 
   private add(type: 'put' | 'delete', version: Version, previous: VersionPlace | undefined): void {
