@@ -7,6 +7,7 @@ import { clusterNumber, memberNumber } from '../member-ids';
 import type { ConsensusNode } from '../node';
 import { EtcdError } from '../state/errors';
 import type { Revision } from '../state/requests';
+import type { MakeHeader } from './encode';
 
 /** The member behind the services, and what all of them say and ask alike. */
 export class ServedMember {
@@ -14,7 +15,7 @@ export class ServedMember {
   readonly number: bigint;
   private readonly replicaId: GroupMember['replicaId'];
   /** Both, as every header shows them. */
-  private readonly signature: Pick<etcdserverpb.ResponseHeader, 'clusterId' | 'memberId'>;
+  private readonly signature: Readonly<Record<'clusterId' | 'memberId', ReturnType<typeof wireInt64>>>;
 
   constructor(readonly node: ConsensusNode) {
     const { clusterId } = node.founding;
@@ -43,11 +44,15 @@ export class ServedMember {
   }
 
   /** Of every response: who answers, and at which revision of the store; by default the present one here. */
-  readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader => ({
-    ...this.signature,
-    revision: wireInt64(revision),
-    raftTerm: this.host.group.status().promised.round,
-  });
+  readonly header = (revision: Revision = this.host.revision): etcdserverpb.ResponseHeader =>
+    this.headersOfThisTurn()(revision);
+
+  /** The same for many responses at once: what they have in common is looked at once. */
+  headersOfThisTurn(): MakeHeader {
+    const { clusterId, memberId } = this.signature;
+    const raftTerm = this.host.group.status().promised.round;
+    return (revision) => ({ clusterId, memberId, revision: wireInt64(revision), raftTerm });
+  }
 
   /** Runs a call; what it refuses is answered with etcd's status and text. */
   answer<T>(context: CallContext, work: () => Promise<T> | T): Promise<T>;

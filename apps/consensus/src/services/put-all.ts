@@ -33,12 +33,13 @@ export function putEach(put: Put): PutAll {
  * costs. Else each by itself, with all that stands before a call.
  */
 export function putTogether(member: ServedMember, put: Put): PutAll {
-  const { host, header } = member;
+  const { host } = member;
   const apart = putEach(put);
   return async (puts, context) => {
     try {
       const outcomes = await host.putAll(puts.map(decodePut), callerOf(context));
       if (outcomes === undefined) return await apart(puts, context);
+      const header = member.headersOfThisTurn();
       return outcomes.map((outcome) =>
         outcome instanceof EtcdError ? (asStatus(outcome) as Error) : encodePut(outcome, header),
       );
