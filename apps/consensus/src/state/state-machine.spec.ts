@@ -262,9 +262,14 @@ class ForgetfulReplica {
 }
 
 /** A replica that was behind: it applies everything in one transaction. */
-function applyAtOnce(commands: readonly Command[]): { readonly results: ApplyResult[]; readonly store: MemoryStore } {
+function applyAtOnce(commands: readonly Command[]): {
+  readonly results: ApplyResult[];
+  readonly store: MemoryStore;
+  readonly hashes: bigint[];
+} {
   const store = new MemoryStore();
-  const machine = new EtcdStateMachine(PREFIX, () => undefined);
+  const hashes: bigint[] = [];
+  const machine = new EtcdStateMachine(PREFIX, ({ checks }) => hashes.push(...checks.map(({ hash }) => hash)));
   const results = store.transaction((transaction) => {
     const own = commands.map((command, index) =>
       machine.apply(transaction, encodeCommand(command, NOBODY), { instance: 1, index }),
@@ -273,7 +278,7 @@ function applyAtOnce(commands: readonly Command[]): { readonly results: ApplyRes
     return own;
   });
   machine.committed(store);
-  return { results, store };
+  return { results, store, hashes };
 }
 
 // etcd#17780: the revision was read off the newest version, so that it went back when that was compacted before a crash.
@@ -326,4 +331,23 @@ it('answers and becomes the same on a replica that starts anew before every comm
     }),
     { numRuns: 50 },
   );
+});
+
+it('hashes the same whatever shares a transaction with the check', () => {
+  const commands: Command[] = [
+    put('a', '1'),
+    { kind: 'check-state', start: Buffer.alloc(0), entries: 100 },
+    put('b', '2'),
+  ];
+  const apart = new StateBench();
+  for (const command of commands) apart.apply(command);
+  expect(applyAtOnce(commands).hashes).toEqual(apart.checks.map(({ hash }) => hash));
+});
+
+it('does not let a transaction end without the counters of what it did', () => {
+  const store = new MemoryStore();
+  const machine = new EtcdStateMachine(PREFIX);
+  const bytes = encodeCommand(put('a', '1'), NOBODY);
+  store.transaction((transaction) => machine.apply(transaction, bytes, { instance: 1, index: 0 }));
+  expect(() => machine.keySpace.meta(store)).toThrow('counters-are-written');
 });
