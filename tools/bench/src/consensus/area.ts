@@ -11,6 +11,8 @@ import { watchLatency } from './watch-latency';
 
 const ROUNDS = 3;
 const SECONDS = 4;
+/** Of puts, and of reads, before the first figure: what is measured is a server that has been running for a while. */
+const WARM_UP_SECONDS = 8;
 const WATCHERS = 1_000;
 const FAILOVERS = 5;
 const KEYS = 1_000;
@@ -35,6 +37,10 @@ export async function consensusArea(say: (text: string) => void): Promise<string
   try {
     for (const system of [ETCD, SYNOD]) if (system.missing === undefined) trios.push(await Trio.start(system));
     const names = trios.map(({ system }) => system.name);
+    for (const trio of trios) {
+      say(`${trio.system.name}: warming up`);
+      await warmUp(trio);
+    }
     const rows = [header(names)];
     for (const workload of workloads()) rows.push(loadRow(workload.name, await compare(workload, trios, say)));
     say('puts as calls, and on a stream');
@@ -79,6 +85,11 @@ async function putsAsCallsAndOnAStream(trios: readonly Trio[]): Promise<Contende
 
 function load(leader: string, call: PreparedCall, inflight: number, seconds: number): Promise<Sample> {
   return H2LOAD_MISSING ? http2Load(leader, () => call, inflight, seconds) : h2load(leader, call, inflight, seconds);
+}
+
+async function warmUp(trio: Trio): Promise<void> {
+  const leader = await trio.leader();
+  for (const call of [putCall('bench'), rangeCall('bench', false)]) await load(leader, call, 64, WARM_UP_SECONDS);
 }
 
 function workloads(): Workload[] {
