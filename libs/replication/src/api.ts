@@ -122,12 +122,21 @@ export interface GroupStatus {
 }
 
 /** A group's replica on this node. */
+/**
+ * Bytes of the commands in one instance, unless a single command is larger. Heartbeats wait behind the message that carries it, and a message has a bound
+ * far above this.
+ */
+export const VALUE_BYTES_MAX = 1 << 20;
+
 export interface Group<R> {
   readonly founding: Founding;
   status(): GroupStatus;
-  /** Proposes a command; those of one event-loop turn share an instance. Never rejects. */
+  /** Proposes a command; those of one event-loop turn share an instance, as far as they fit. Never rejects. */
   propose(command: Uint8Array): Promise<ProposeResult<R>>;
-  /** Proposes several commands, which come to lie in one instance, in order; all of them are proposed, or none is. Never rejects. */
+  /**
+   * Proposes several commands, which come to lie in one instance, in order; all of them are proposed, or none is. Never rejects.
+   * @param commands together at most VALUE_BYTES_MAX
+   */
   proposeAll(commands: readonly Uint8Array[]): Promise<ProposeResult<readonly R[]>>;
   /** Never rejects. */
   readBarrier(): Promise<BarrierResult>;

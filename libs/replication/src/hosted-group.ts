@@ -1,6 +1,7 @@
 import { type Delivery, type Effects, type Input, type Instance, type Replica, type ReplicaId } from '@synod/paxos';
 import { invariant } from '@synod/invariant';
 import type { Clock, StoreReader, StoreTransaction } from '@synod/runtime';
+import { VALUE_BYTES_MAX } from './api';
 import type {
   BarrierResult,
   ChangeResult,
@@ -26,7 +27,7 @@ const STRANGERS_MAX = 64;
 
 type Resolve<T> = (result: T) => void;
 
-/** Commands of one event-loop turn, to be proposed as one value. */
+/** Commands of one event-loop turn, to be proposed as one value. Invariant `values-are-bounded`: as far as VALUE_BYTES_MAX lets them. */
 interface OpenBatch<R> {
   readonly commands: Uint8Array[];
   /** Each is told what became of all of them, and knows which are its own. */
@@ -196,11 +197,7 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
 
   /** Runs the turn's inputs through the replica. @returns the effects of each step, in order */
   step(): Effects[] {
-    if (this.batch.commands.length > 0) {
-      this.proposals.set(this.nextToken, this.batch);
-      this.inputs.push({ kind: 'propose', token: this.nextToken++, value: this.batch.commands });
-      this.batch = { commands: [], proposers: [], bytes: 0 };
-    }
+    this.closeBatch();
     if (this.readers.length > 0) {
       this.reads.set(this.nextToken, this.readers);
       this.inputs.push({ kind: 'read', token: this.nextToken++ });
@@ -322,10 +319,25 @@ export class HostedGroup<R> implements ReconfigurableGroup<R> {
   private refuseProposal(bytes: number): { kind: 'overloaded' } | ReturnType<typeof this.notLeader> | undefined {
     if (this.stopped || this.replica.role === 'follower') return this.notLeader();
     if (this.waitingBytes + bytes > WAITING_BYTES_MAX) return { kind: 'overloaded' };
+    if (this.batch.bytes + bytes > VALUE_BYTES_MAX) this.closeBatch();
     this.waitingBytes += bytes;
     this.batch.bytes += bytes;
     this.wake();
     return undefined;
+  }
+
+  /** What was proposed so far becomes one value. */
+  private closeBatch(): void {
+    const { batch } = this;
+    if (batch.commands.length === 0) return;
+    invariant(
+      batch.bytes <= VALUE_BYTES_MAX || batch.commands.length === 1,
+      'values-are-bounded',
+      () => `${batch.bytes}`,
+    );
+    this.proposals.set(this.nextToken, batch);
+    this.inputs.push({ kind: 'propose', token: this.nextToken++, value: batch.commands });
+    this.batch = { commands: [], proposers: [], bytes: 0 };
   }
 
   private notLeader(): { kind: 'not-leader'; leader: NodeId | undefined } {

@@ -1,3 +1,4 @@
+export { VALUE_BYTES_MAX } from './api';
 export type {
   BarrierResult,
   ChangeResult,

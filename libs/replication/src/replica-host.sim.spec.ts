@@ -1,3 +1,4 @@
+import { VALUE_BYTES_MAX } from './api';
 import { GROUPS, NODES, WordCluster } from './testing/word-cluster';
 
 describe('ReplicaHost', () => {
@@ -101,6 +102,42 @@ describe('ReplicaHost', () => {
       expect(await cluster.write(0, 'after')).toBe(2);
     },
   );
+
+  it.each([
+    ['a few large', 9, 400_000],
+    ['many small', 900, 4_000],
+  ])('makes values of a bounded size of %s commands that one turn brings', async (_, count, bytes) => {
+    const cluster = new WordCluster(71);
+    await cluster.awaitLeaders();
+    await cluster.write(0, 'before');
+    const group = cluster.leaderOf(0)!;
+    const before = group.status().chosenThrough;
+    const outcomes = await cluster.settle(
+      Promise.all(Array.from({ length: count }, () => group.propose(Buffer.alloc(bytes)))),
+    );
+    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['applied']));
+    expect(outcomes.map((outcome) => (outcome.kind === 'applied' ? outcome.result : 0))).toEqual(
+      Array.from({ length: count }, (_each, index) => index + 2),
+    );
+    // As many as fit share one.
+    const values = Math.ceil(count / Math.floor(VALUE_BYTES_MAX / bytes));
+    expect(group.status().chosenThrough - before).toBe(values);
+  });
+
+  it('gathers what comes while a value is on its way: the more, the larger the next one', async () => {
+    const cluster = new WordCluster(72);
+    await cluster.awaitLeaders();
+    await cluster.write(0, 'before');
+    const group = cluster.leaderOf(0)!;
+    const before = group.status().chosenThrough;
+    const outcomes = [group.propose(Buffer.from('first'))];
+    cluster.world.after(1_000, () => {
+      for (let word = 0; word < 100; word++) outcomes.push(group.propose(Buffer.from(`w${word}`)));
+    });
+    await cluster.world.run(() => outcomes.length === 101);
+    await cluster.settle(Promise.all(outcomes));
+    expect(group.status().chosenThrough - before).toBe(2);
+  });
 
   it('keeps every word when all nodes lose power at once', async () => {
     const cluster = new WordCluster(21);

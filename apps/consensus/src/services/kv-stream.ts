@@ -1,6 +1,7 @@
 import type { consensusV1 } from '@synod/contracts';
 import { invariant } from '@synod/invariant';
 import { failureOf, type CallContext, type ResponseWriter, type ServiceHandlers } from '@synod/rpc';
+import { VALUE_BYTES_MAX } from '@synod/replication';
 import { SynodError } from '@synod/runtime';
 import { EtcdError } from '../state/errors';
 import { bytesOf } from './kv-answer-bytes';
@@ -13,6 +14,8 @@ const INFLIGHT_MAX = 16_384;
 const STREAM_INFLIGHT_MAX = 4_096;
 /** Of keys and values in one message of answers: the clients of some languages take no message above 4 MiB. */
 const MESSAGE_BYTES_MAX = 1024 * 1024;
+/** Of a command besides its key and its value, at most. */
+const PUT_OVERHEAD_BYTES = 64;
 
 type KvHandlers = Required<ServiceHandlers<'etcdserverpb.KV'>>;
 type Request = consensusV1.KvRequest__Output;
@@ -44,6 +47,7 @@ class KvExchange {
   private answered: Response[] = [];
   /** Of the message being read, to be begun together. */
   private puts: PutRequest[] = [];
+  private putBytes = 0;
   private sending = false;
   private wake = (): void => undefined;
   /** A bug of ours that a request met: the stream ends with it at once, so that it is logged and answered like that of any call. */
@@ -91,10 +95,7 @@ class KvExchange {
     invariant(this.unsent <= STREAM_INFLIGHT_MAX, 'stream-inflight-bounded');
     if (this.load.inProgress >= INFLIGHT_MAX) return this.fail(request, asStatus(new EtcdError('too-many-requests')));
     this.load.inProgress++;
-    if (isPut(request)) {
-      this.puts.push(request);
-      return;
-    }
+    if (isPut(request)) return this.gather(request);
     this.answer(request).then(
       (response) => {
         this.load.inProgress--;
@@ -107,10 +108,18 @@ class KvExchange {
     );
   }
 
+  private gather(request: PutRequest): void {
+    const bytes = request.put.key.length + request.put.value.length + PUT_OVERHEAD_BYTES;
+    if (this.putBytes + bytes > VALUE_BYTES_MAX) this.startPuts();
+    this.puts.push(request);
+    this.putBytes += bytes;
+  }
+
   private startPuts(): void {
     const { puts } = this;
     if (puts.length === 0) return;
     this.puts = [];
+    this.putBytes = 0;
     const messages = puts.map(({ put }) => put);
     this.putAll(messages, this.context).then(
       (outcomes) => {
