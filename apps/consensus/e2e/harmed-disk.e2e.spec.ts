@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
@@ -45,8 +45,15 @@ function digestOf(folder: string): string {
 }
 
 async function keysAt(member: TestMember): Promise<number> {
-  const { count } = await call(member, KV.Range, { key: bytes('w/'), rangeEnd: bytes('w0'), countOnly: true });
-  return Number(count);
+  const request = { key: bytes('w/'), rangeEnd: bytes('w0'), countOnly: true };
+  for (;;) {
+    try {
+      return Number((await call(member, KV.Range, request)).count);
+    } catch (error) {
+      // Its leader says that it votes again; it serves when it has applied that itself.
+      if (!String(error).includes('rpc not supported for learner')) throw error;
+    }
+  }
 }
 
 async function idOf(member: TestMember, name: string): Promise<string | undefined> {
@@ -120,22 +127,30 @@ describe('a member whose disk rots', () => {
     expect(await metrics.text()).toMatch(/^synod_harmed_folders\{.*\} 1$/m);
   }, 120_000);
 
-  it('comes back when its store is no store any more, unless it is told not to', async () => {
-    const [rotten] = (await followers()).filter(({ folder }) => !existsSync(path.join(folder, 'harmed-1')));
-    const member = rotten ?? (await followers())[0]!;
-    const aside = rotten === undefined ? 'harmed-2' : 'harmed-1';
-    const before = await idOf(member, member.id);
-    await member.kill('SIGKILL');
+  it.each([
     // Where LMDB says that the file is its own.
-    flip(path.join(member.folder, 'store', 'data.mdb'), 24);
-    const harmed = digestOf(member.folder);
-    member.start(['--repair-from-peers=false']);
-    expect(await member.ended()).toBe(1);
-    expect(member.log).toContain('store/data.mdb is corrupt');
-    expect(digestOf(member.folder)).toBe(harmed);
-    member.start();
-    await cameBack(member, before, aside);
-  }, 120_000);
+    ['is no store any more', (store: string) => flip(store, 24)],
+    // LMDB would end the process by a signal.
+    ['was cut short', (store: string) => truncateSync(store, statSync(store).size >> 1)],
+  ])(
+    'comes back when its store %s, unless it is told not to',
+    async (_, harm) => {
+      const sound = (await followers()).filter(({ folder }) => !existsSync(path.join(folder, 'harmed-2')));
+      const member = sound.find(({ folder }) => !existsSync(path.join(folder, 'harmed-1'))) ?? sound[0]!;
+      const aside = existsSync(path.join(member.folder, 'harmed-1')) ? 'harmed-2' : 'harmed-1';
+      const before = await idOf(member, member.id);
+      await member.kill('SIGKILL');
+      harm(path.join(member.folder, 'store', 'data.mdb'));
+      const harmed = digestOf(member.folder);
+      member.start(['--repair-from-peers=false']);
+      expect(await member.ended()).toBe(1);
+      expect(member.log).toContain('store/data.mdb is corrupt');
+      expect(digestOf(member.folder)).toBe(harmed);
+      member.start();
+      await cameBack(member, before, aside);
+    },
+    120_000,
+  );
 
   it('needs no help to go on from there', async () => {
     writing = false;

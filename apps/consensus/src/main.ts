@@ -3,7 +3,7 @@ import path from 'node:path';
 import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
 import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
-import { checkStoreFile, openStore } from '@synod/storage-engine';
+import { checkStorePages, openStore } from '@synod/storage-engine';
 import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
 import { readConfig } from './config';
@@ -69,7 +69,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
   const storeFolder = path.join(data.folder, 'store');
   const peerTransport = grpcTransport({ ...transport, server: peerServer });
-  const harm = await findHarm({ disk: ports.disk, checkStore: () => checkStoreFile(storeFolder) });
+  const harm = await findHarm({ disk: ports.disk, checkStore: () => checkStorePages(storeFolder) });
   if (harm !== undefined) {
     if (!config.repairFromPeers) throw harm;
     obstacle = () => 'the data folder is harmed; waiting for the other members to take this one back';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { buildSync } from 'esbuild';
-import { openStore } from '@synod/storage-engine';
+import { checkStorePages, openStore } from '@synod/storage-engine';
 
 const KEYS_PER_TRANSACTION = 120;
 
@@ -40,6 +40,8 @@ async function runAndKill(count: number): Promise<number> {
 it('finds everything flushed, and whole transactions only, after each kill -9', async () => {
   for (const count of [1, 5, 12]) {
     const durable = await runAndKill(count);
+    // A kill is no harm.
+    await checkStorePages(folder);
     const store = await openStore({ folder });
     const number = Number(store.get(Buffer.from('number')));
     expect(number).toBeGreaterThanOrEqual(durable);

@@ -1,5 +1,6 @@
 export { LmdbStore, openStore, type StoreOptions, type StoreUsage } from './lmdb-store';
 export { checkStoreFile } from './store-file';
+export { checkStorePages } from './store-check';
 
 // Versions of keys, over any StoreReader.
 export { newestVersion, putVersion, readAt, type Version } from './mvcc';
