@@ -12,10 +12,11 @@ import type { MemberOperation } from './member-changes';
 import { AppliedWaits } from './applied-waits';
 import { AutoCompaction } from './auto-compaction';
 import { CompactionSteps } from './compaction-steps';
+import { DivergenceWatch } from './divergence-watch';
 import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
 import { ReadGate } from './read-gate';
-import { AUDIT_PERIOD_US, ReplicaAudit, type Verdict } from './replica-audit';
+import { AUDIT_PERIOD_US, ReplicaAudit } from './replica-audit';
 import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
 import { addsData, isRaised } from './state/alarm';
 import { checkAuthCommand, type AuthCommand } from './state/auth/auth-commands';
@@ -78,6 +79,10 @@ export interface CoordinationHostOptions {
   readonly changeMembers?: (operation: MemberOperation) => Promise<GroupConfiguration>;
   /** The number that clients know a member by. */
   readonly memberNumber: (nodeId: NodeId) => bigint;
+  /** Whether there is a member of that number; absent where the members are fixed. */
+  readonly isMember?: (member: bigint) => boolean;
+  /** Called once if a majority found this member's state to be another one than theirs. */
+  readonly stateDiffers?: () => void;
   readonly maintenance?: MaintenanceOptions;
   /** Called when this member starts to lead (and may serve) or stops. */
   readonly leadershipChanged?: (leads: boolean) => void;
@@ -121,6 +126,7 @@ export class CoordinationHost {
   /** Absent where nothing is measured. */
   readonly space: SpaceWatch | undefined;
   private readonly autoCompaction: AutoCompaction | undefined;
+  private readonly divergence: DivergenceWatch;
   private reporting = 0;
   private readonly waits: AppliedWaits;
   private readonly compactionSteps: CompactionSteps;
@@ -160,6 +166,7 @@ export class CoordinationHost {
       ports,
       () => this.group,
       auditPeriodUs,
+      options.memberNumber,
       (member) => void this.raiseCorrupt(member),
     );
     const tokens = options.tokens ?? new SimpleTokens(ports);
@@ -182,6 +189,15 @@ export class CoordinationHost {
         raised: () => this.alarms.find((alarm) => alarm.member === member && alarm.type === 'no-space'),
         change: (action) => this.changeAlarm({ action, ...ownAlarm }, 'service').then(nothing, nothing),
       });
+    this.divergence = new DivergenceWatch(ports, {
+      alarms: () => this.alarms,
+      self: () => options.memberNumber(nodeId),
+      isMember: options.isMember ?? ((): boolean => true),
+      leads: () => this.leads,
+      differs: options.stateDiffers ?? nothing,
+      clear: ({ member, type, automatic }) =>
+        this.changeAlarm({ action: 'clear', member, type, automatic }, 'service').then(nothing, nothing),
+    });
     this.autoCompaction =
       retention &&
       new AutoCompaction(ports, retention, {
@@ -408,6 +424,7 @@ export class CoordinationHost {
     this.leases.resign();
     this.audit.resign();
     this.space?.stop();
+    this.divergence.stop();
     this.autoCompaction?.stop();
     this.watches.stop();
   }
@@ -505,8 +522,9 @@ export class CoordinationHost {
     this.reporting--;
   }
 
-  private async raiseCorrupt(verdict: Verdict): Promise<void> {
-    const member = verdict === undefined ? 0n : this.options.memberNumber(verdict);
+  private async raiseCorrupt(member: bigint): Promise<void> {
+    // The member may have been replaced since; then that state is gone already.
+    if (member !== 0n && this.options.isMember?.(member) === false) return;
     if (this.alarms.some((alarm) => alarm.type === 'corrupt' && alarm.member === member)) return;
     const change = { action: 'raise', member, type: 'corrupt', automatic: true } as const;
     await this.changeAlarm(change, 'service').then(nothing, nothing);

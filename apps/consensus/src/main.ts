@@ -1,8 +1,17 @@
 import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { formatUrl, GrpcChannels, GrpcServer, grpcTransport } from '@synod/rpc';
-import { noProbes, openDisk, systemClock, systemRandom, systemTimers } from '@synod/runtime';
-import { DataFolder, Metrics, openTls, runService, ServiceLog, StatusServer, type Running } from '@synod/service-kit';
+import { noProbes, openDisk, SynodError, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import {
+  DataFolder,
+  Metrics,
+  openTls,
+  runService,
+  ServiceLog,
+  StartAnew,
+  StatusServer,
+  type Running,
+} from '@synod/service-kit';
 import { checkStorePages, openStore } from '@synod/storage-engine';
 import { JwtTokens } from './auth/jwt-tokens';
 import { ClusterPlanner } from './cluster-planner';
@@ -12,11 +21,13 @@ import type { Listener } from './listeners';
 import { ConsensusNode } from './node';
 import { exposeNode } from './node-metrics';
 import { QuorumProbe } from './quorum-probe';
-import { findHarm, returnFromHarm } from './return-from-harm';
+import { checkRepairable, findHarm, returnFromHarm } from './return-from-harm';
 import { etcdPages } from './served-pages';
 import { addEtcdServices } from './services/etcd-services';
 import { harmedFolder } from './set-aside';
+import { StorePatrol } from './store-patrol';
 import { timedDisk } from './timed-disk';
+import { Withdrawal } from './withdrawal';
 
 /** Calls in progress get this long when the service stops. */
 const DRAIN_MS = 1_000;
@@ -69,11 +80,16 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
   const storeFolder = path.join(data.folder, 'store');
   const peerTransport = grpcTransport({ ...transport, server: peerServer });
-  const harm = await findHarm({ disk: ports.disk, checkStore: () => checkStorePages(storeFolder) });
+  const { harm: noted } = data.version;
+  const harm = await findHarm({
+    disk: ports.disk,
+    ...(noted === undefined ? {} : { noted }),
+    checkStore: () => checkStorePages(storeFolder),
+  });
+  const room = { freeBytes: () => freeBytesOf(data.folder), reserveBytes: config.diskReserveBytes };
   if (harm !== undefined) {
     if (!config.repairFromPeers) throw harm;
     obstacle = () => 'the data folder is harmed; waiting for the other members to take this one back';
-    const room = { freeBytes: () => freeBytesOf(data.folder), reserveBytes: config.diskReserveBytes };
     await returnFromHarm(harm, {
       nodeId: config.nodeId,
       founders: config.founders,
@@ -87,6 +103,20 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   await exposeSetAside(metrics, data, log);
   const store = await openStore({ folder: storeFolder });
 
+  let canBeSpared = (): boolean => false;
+  const withdrawal = new Withdrawal({
+    checkRepairable: async () => {
+      if (!config.repairFromPeers) throw new SynodError('failed-precondition', '--repair-from-peers is off');
+      await checkRepairable(config.founders, harmedFolder(data, room));
+    },
+    canBeSpared: () => canBeSpared(),
+    note: (found) => data.noteHarm(found),
+    startAnew: () => end(new StartAnew('the data folder is harmed')),
+    ports,
+  });
+  metrics.gauge('synod_harm_found', 'Whether this process has found harm in its data folder.', [], () => [
+    { labels: {}, value: withdrawal.harm === undefined ? 0 : 1 },
+  ]);
   const node = await ConsensusNode.start({
     nodeId: config.nodeId,
     incarnation: data.version.incarnation,
@@ -114,6 +144,10 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     failed: end,
     logLimits: config.logLimits,
     ...(config.leases === undefined ? {} : { leases: config.leases }),
+    stateDiffers: () => {
+      const what = `store: ${storeFolder} holds another state than a majority of the members does at the same place in the log`;
+      void withdrawal.because(new SynodError('corrupt', what));
+    },
     maintenance: {
       storage: {
         gauge: { usage: () => store.usage(), freeBytes: () => freeBytesOf(data.folder) },
@@ -125,6 +159,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
+  canBeSpared = () => node.canBeSpared;
   await data.join(node.founding.clusterId);
 
   exposeNode(metrics, node);
@@ -149,9 +184,17 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   );
   obstacle = () => (probe.serving ? undefined : 'no majority of members answers');
   probe.start();
+  const patrol = new StorePatrol({
+    checkPages: (from) => store.checkPages(from),
+    periodUs: config.stateCheckSeconds * 1_000_000,
+    found: (found) => void withdrawal.because(found),
+    ports,
+  });
 
   return {
     stop: async () => {
+      patrol.stop();
+      withdrawal.stop();
       probe.stop();
       // Stop hearing, then stop speaking, then close the log.
       await clientServer.stop({ drainMs: DRAIN_MS });

@@ -101,6 +101,8 @@ export interface ConsensusNodeOptions {
   readonly failed: (error: unknown) => void;
   /** Called when this member starts to lead or stops: what the leader hosts for the cluster goes by it. */
   readonly onLeadership?: (leads: boolean, coordination: Coordination, founding: ClusterFounding) => void;
+  /** Called once if a majority found this member's state to be another one than theirs. */
+  readonly stateDiffers?: () => void;
   readonly maintenance?: MaintenanceOptions;
   readonly times?: ReplicationTimes;
   readonly logLimits?: LogLimits;
@@ -199,6 +201,9 @@ export class ConsensusNode {
         const found = group.configuration.members.find((each) => each.nodeId === member);
         return found === undefined ? 0n : memberNumber(founding.clusterId, found.replicaId);
       },
+      isMember: (number) =>
+        group.configuration.members.some(({ replicaId }) => memberNumber(founding.clusterId, replicaId) === number),
+      ...(options.stateDiffers === undefined ? {} : { stateDiffers: options.stateDiffers }),
       ...(options.maintenance === undefined ? {} : { maintenance: options.maintenance }),
       ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
       certificatesName: options.certificatesName ?? false,
@@ -254,6 +259,15 @@ export class ConsensusNode {
   /** The members, as far as this one has applied the log. */
   get members(): readonly GroupMember[] {
     return this.group.configuration.members;
+  }
+
+  /** Whether the other voters make a majority without this member, and are heard from. */
+  get canBeSpared(): boolean {
+    const voters = this.members.filter(({ learner }) => !learner);
+    const heard = voters.filter(
+      ({ nodeId }) => nodeId !== undefined && nodeId !== this.nodeId && this.replicas.hears(nodeId),
+    );
+    return heard.length > voters.length / 2;
   }
 
   /** How many changes of the members this one has applied. */

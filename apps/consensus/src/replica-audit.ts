@@ -20,8 +20,15 @@ export interface StateReport {
   readonly hash: bigint;
 }
 
+/** A report with the number that its member had when it came in: by the time of a verdict the node may be another replica, with a state of its own. */
+interface Found {
+  readonly nodeId: NodeId;
+  readonly member: bigint;
+  readonly hash: bigint;
+}
+
 /** Whose state is wrong; undefined if members differ and no majority says which of them are right. */
-export type Verdict = NodeId | undefined;
+type Verdict = Found | undefined;
 
 /**
  * Compares the members' states, always. The leader logs checks, each of a stretch of the state; every member hashes it when it applies the
@@ -29,7 +36,7 @@ export type Verdict = NodeId | undefined;
  * Invariant `replicas-are-equal`.
  */
 export class ReplicaAudit {
-  private readonly open = new Map<string, Map<NodeId, bigint>>();
+  private readonly open = new Map<string, Map<NodeId, Found>>();
   private cancelStep: Cancel | undefined;
   private leading = 0;
 
@@ -37,7 +44,10 @@ export class ReplicaAudit {
     private readonly ports: { readonly timers: Timers; readonly log: Log },
     private readonly group: () => Pick<Group<ApplyResult>, 'propose' | 'status'>,
     private readonly periodUs: number,
-    private readonly found: (member: Verdict) => void,
+    /** By which clients, and alarms, know a member. */
+    private readonly memberNumber: (nodeId: NodeId) => bigint,
+    /** Of the member whose state is wrong; 0 if nobody knows whose it is. */
+    private readonly found: (member: bigint) => void,
   ) {}
 
   lead(): void {
@@ -58,10 +68,10 @@ export class ReplicaAudit {
     const place = `${position.instance}/${position.index}`;
     let hashes = this.open.get(place);
     if (hashes === undefined) {
-      this.open.set(place, (hashes = new Map<NodeId, bigint>()));
+      this.open.set(place, (hashes = new Map<NodeId, Found>()));
       this.closeOldest(OPEN_MAX);
     }
-    hashes.set(nodeId, hash);
+    hashes.set(nodeId, { nodeId, member: this.memberNumber(nodeId), hash });
     const verdicts = judge(hashes, this.group().status().members.length);
     for (const verdict of verdicts) this.tell(place, verdict);
   }
@@ -75,9 +85,9 @@ export class ReplicaAudit {
     }
   }
 
-  private tell(place: string, member: Verdict): void {
-    this.ports.log.error('the states of members differ', { place, wrong: member ?? 'unknown' });
-    this.found(member);
+  private tell(place: string, wrong: Verdict): void {
+    this.ports.log.error('the states of members differ', { place, wrong: wrong?.nodeId ?? 'unknown' });
+    this.found(wrong?.member ?? 0n);
   }
 
   private later(delayUs: number, start: Buffer): void {
@@ -101,11 +111,11 @@ export class ReplicaAudit {
 const START = Buffer.alloc(0);
 
 /** @param voters whose hashes a majority is counted of */
-function judge(hashes: ReadonlyMap<NodeId, bigint>, voters: number): Verdict[] {
-  const byHash = new Map<bigint, NodeId[]>();
-  for (const [nodeId, hash] of hashes) byHash.set(hash, [...(byHash.get(hash) ?? []), nodeId]);
+function judge(hashes: ReadonlyMap<NodeId, Found>, voters: number): Verdict[] {
+  const byHash = new Map<bigint, Found[]>();
+  for (const found of hashes.values()) byHash.set(found.hash, [...(byHash.get(found.hash) ?? []), found]);
   if (byHash.size < 2) return [];
-  const right = [...byHash].find(([, members]) => members.length > voters / 2);
-  if (right !== undefined) return [...hashes.keys()].filter((nodeId) => hashes.get(nodeId) !== right[0]);
+  const right = [...byHash.values()].find((found) => found.length > voters / 2);
+  if (right !== undefined) return [...hashes.values()].filter((found) => !right.includes(found));
   return hashes.size >= voters ? [undefined] : [];
 }

@@ -1,9 +1,10 @@
-import type { SynodError } from '@synod/runtime';
+import { SynodError, type Store } from '@synod/runtime';
 import { SimFile, World, type NodePorts, type SimNode } from '@synod/simulation';
 import { WAL_FOLDER } from './data-format';
 import { ConsensusNode } from './node';
 import { findHarm, returnFromHarm } from './return-from-harm';
 import { put, under } from './testing/state-bench';
+import { Withdrawal } from './withdrawal';
 
 const NAMES = ['n1', 'n2', 'n3'];
 const FOUNDERS = NAMES.map((nodeId) => ({ nodeId, address: `${nodeId}:2380` }));
@@ -15,6 +16,10 @@ class Member {
   returnsTo: string | undefined;
   node: ConsensusNode | undefined;
   refusal: string | undefined;
+  /** What its data folder remembers of harm that was found while it ran. */
+  private noted: string | undefined;
+  private store: Store | undefined;
+  private withdrawal: Withdrawal | undefined;
   readonly machine: SimNode<unknown>;
 
   constructor(
@@ -37,7 +42,7 @@ class Member {
     this.kill();
     this.machine.replaceDisk();
     this.incarnation = incarnation;
-    this.clusterId = this.returnsTo = undefined;
+    this.clusterId = this.returnsTo = this.noted = undefined;
   }
 
   /** In what stands before the last batch of the log. */
@@ -47,13 +52,34 @@ class Member {
     newest.rot(70);
   }
 
+  /** Makes the newest value of a key another one, as a bit of a page that changed would. */
+  harmState(value: string): void {
+    const { store } = this;
+    if (store === undefined) throw new Error(`${this.name} does not run`);
+    const all = { start: Buffer.from([0]), end: Buffer.from([255]) };
+    const harmed = [...store.range(all)].find((entry) => entry.value.includes(value));
+    if (harmed === undefined) throw new Error(`${this.name} has no ${value}`);
+    const bytes = Buffer.from(harmed.value);
+    bytes[bytes.indexOf(value)]! ^= 1;
+    store.transaction((transaction) => transaction.put(harmed.key, bytes));
+  }
+
+  /** As what looks at its store would. */
+  found(harm: string): void {
+    void this.withdrawal?.because(new SynodError('corrupt', harm));
+  }
+
   private get next(): string {
     return `${this.incarnation}+`;
   }
 
   private async start(ports: NodePorts): Promise<void> {
     const common = { nodeId: this.name, founders: FOUNDERS, peerTransport: ports.transport, ports };
-    const harm = await findHarm({ disk: ports.disk, checkStore: () => Promise.resolve() });
+    const harm = await findHarm({
+      disk: ports.disk,
+      ...(this.noted === undefined ? {} : { noted: this.noted }),
+      checkStore: () => Promise.resolve(),
+    });
     if (harm !== undefined) {
       await returnFromHarm(harm, {
         ...common,
@@ -71,8 +97,21 @@ class Member {
         },
       });
     }
+    const withdrawal = (this.withdrawal = new Withdrawal({
+      checkRepairable: () => Promise.resolve(),
+      canBeSpared: () => this.node?.canBeSpared === true,
+      note: (harm) => Promise.resolve(void (this.noted = harm)),
+      startAnew: () => {
+        this.kill();
+        this.machine.start();
+      },
+      ports,
+    }));
+    this.store = ports.store;
     this.node = await ConsensusNode.start({
       ...common,
+      maintenance: { auditPeriodUs: SECOND_US },
+      stateDiffers: () => void withdrawal.because(new SynodError('corrupt', 'the store holds another state')),
       incarnation: this.incarnation,
       joined: this.clusterId !== undefined,
       ...(this.returnsTo === undefined ? {} : { returnsTo: this.returnsTo }),
@@ -210,5 +249,58 @@ describe('members with harmed logs', () => {
     expect(n3.node).toBeUndefined();
     expect(n3.incarnation).toBe(`${incarnation}-2`);
     expect(cluster.lines.some((line) => line.includes('a node of another cluster answers'))).toBe(true);
+  });
+});
+
+describe('a member whose state is not that of the others', () => {
+  async function differs(seed: number, which: 'leader' | 'follower'): Promise<Cluster> {
+    const cluster = new Cluster(seed);
+    cluster.start();
+    await cluster.serves();
+    await cluster.settle(cluster.leader!.host.put(put('k', 'a value of its own'), 'client'));
+    await cluster.pass(2);
+    const leads = ({ node }: Member): boolean => node?.host.isLeader === true;
+    const wrong = cluster.members.find((member) => leads(member) === (which === 'leader'))!;
+    const oldFolder = wrong.incarnation;
+    wrong.harmState('a value of its own');
+    expect(await cluster.world.run(() => wrong.incarnation !== oldFolder)).toBe(true);
+    expect(
+      await cluster.world.run(() =>
+        cluster.members.every(({ node }) => node?.members.every(({ learner }) => !learner)),
+      ),
+    ).toBe(true);
+    await cluster.pass(5);
+    expect(wrong.incarnation).toBe(`${oldFolder}+`);
+    return cluster;
+  }
+
+  it.each(['leader', 'follower'] as const)(
+    'is named, comes back with theirs, and changes are let through again: %s',
+    async (which) => {
+      const cluster = await differs(5, which);
+      const [n1] = cluster.members as [Member];
+      expect(n1.node!.host.alarms).toEqual([]);
+      await cluster.settle(n1.node!.host.put(put('k', 'w'), 'client'));
+      expect(cluster.lines.some((line) => line.includes('the states of members differ'))).toBe(true);
+    },
+  );
+
+  // Invariant `withdraws-when-spared`.
+  it('stays as long as the others cannot do without it', async () => {
+    const cluster = new Cluster(6);
+    const [n1, n2, n3] = cluster.members as [Member, Member, Member];
+    cluster.start();
+    await cluster.serves();
+    await cluster.settle(n1.node!.host.put(put('k', 'a value of its own'), 'client'));
+    await cluster.pass(2);
+    const folders = cluster.members.map(({ incarnation }) => incarnation);
+    n3.kill();
+    n2.found('a page is not what it was');
+    await cluster.pass(60);
+    expect(cluster.members.map(({ incarnation }) => incarnation)).toEqual(folders);
+    await cluster.settle(n1.node!.host.put(put('k', 'w'), 'client'));
+    n3.machine.start();
+    expect(await cluster.world.run(() => n2.incarnation !== folders[1])).toBe(true);
+    await cluster.serves();
   });
 });

@@ -9,6 +9,8 @@ import { FoundingStore } from './founding-store';
 /** What lies in a data folder, and must be whole before a member goes on from it. */
 export interface FolderContents {
   readonly disk: Disk;
+  /** What its member found while it ran, and remembered. */
+  readonly noted?: string;
   /** Rejects with `corrupt` if the store is harmed. */
   readonly checkStore: () => Promise<void>;
 }
@@ -46,7 +48,8 @@ const REMINDER_US = 30_000_000;
  * @returns what is harmed, with its place; undefined if nothing is
  * @throws whatever else keeps the folder from being read: a disk that fails (EIO), a later release's files (`failed-precondition`)
  */
-export async function findHarm({ disk, checkStore }: FolderContents): Promise<SynodError | undefined> {
+export async function findHarm({ disk, noted, checkStore }: FolderContents): Promise<SynodError | undefined> {
+  if (noted !== undefined) return new SynodError('corrupt', noted);
   try {
     await new FoundingStore(disk).read();
     await replay({ disk, folder: WAL_FOLDER, onRecord: () => undefined });
@@ -56,6 +59,14 @@ export async function findHarm({ disk, checkStore }: FolderContents): Promise<Sy
     if (error instanceof SynodError && error.kind === 'corrupt') return error;
     throw error;
   }
+}
+
+/** @throws {SynodError} with the reason, if the others cannot give back what a folder held, or it must stay as it is */
+export async function checkRepairable(founders: readonly Founder[], folder: HarmedFolder): Promise<void> {
+  if (founders.length === 1 || folder.clusterId === undefined) {
+    throw new SynodError('failed-precondition', 'no other member knows what it held');
+  }
+  await folder.checkRoomAside();
 }
 
 /**
@@ -70,8 +81,8 @@ export async function findHarm({ disk, checkStore }: FolderContents): Promise<Sy
 export async function returnFromHarm(harm: SynodError, options: ReturnOptions): Promise<void> {
   const { nodeId, founders, token, folder, peerTransport, ports } = options;
   const { clusterId } = folder;
-  if (founders.length === 1 || clusterId === undefined) throw harm;
-  await folder.checkRoomAside().catch((reason: unknown) => refuse(harm, reason));
+  await checkRepairable(founders, folder).catch((reason: unknown) => refuse(harm, reason));
+  invariant(clusterId !== undefined, 'taken-back-first', () => `${nodeId} has no cluster to come back to`);
   const incarnation = await folder.nameNext();
   const round = new FoundingRound({
     nodeId,

@@ -18,6 +18,8 @@ export interface Version {
   readonly returnsTo?: string;
   /** What this disk will be called once it is set aside. */
   readonly nextIncarnation?: string;
+  /** What its node found harmed in it while it ran, with the place. */
+  readonly harm?: string;
   /** Where what lies here is being moved: nothing of it belongs to this incarnation. */
   readonly settingAside?: string;
 }
@@ -36,6 +38,7 @@ const versionSchema = z.object({
   clusterId: z.string().min(1).optional(),
   returnsTo: z.string().min(1).optional(),
   nextIncarnation: z.string().min(1).optional(),
+  harm: z.string().min(1).optional(),
   settingAside: z.string().regex(SET_ASIDE).optional(),
 });
 
@@ -140,6 +143,12 @@ export class DataFolder {
     throw refusal(
       `${this.folder} has been set aside ${before.length} times already (${before.join(', ')}): check the disk, and move those away`,
     );
+  }
+
+  /** Remembers that it is harmed, so that the next start need not find it out again: what it was may take long to come by. */
+  async noteHarm(harm: string): Promise<void> {
+    this.current = { ...this.current, harm };
+    await writeVersion(this.folder, this.current);
   }
 
   /** The name that the folder will have once it is set aside: drawn when it is first asked for, and the same from then on. */
@@ -253,12 +262,15 @@ async function readVersion(folder: string): Promise<Version | undefined> {
     throw error;
   }
   try {
-    const { clusterId, returnsTo, nextIncarnation, settingAside, ...rest } = versionSchema.parse(JSON.parse(text));
+    const { clusterId, returnsTo, nextIncarnation, harm, settingAside, ...rest } = versionSchema.parse(
+      JSON.parse(text),
+    );
     return {
       ...rest,
       ...(clusterId === undefined ? {} : { clusterId }),
       ...(returnsTo === undefined ? {} : { returnsTo }),
       ...(nextIncarnation === undefined ? {} : { nextIncarnation }),
+      ...(harm === undefined ? {} : { harm }),
       ...(settingAside === undefined ? {} : { settingAside }),
     };
   } catch {

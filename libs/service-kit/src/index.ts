@@ -26,4 +26,4 @@ export { DataFolder, type Version } from './data-folder';
 export { Metrics } from './metrics';
 export { ServiceLog } from './service-log';
 export { StatusServer, type Page } from './status-server';
-export { runService, type Running } from './run-service';
+export { runService, StartAnew, type Running } from './run-service';

@@ -10,15 +10,18 @@ const WORKSPACE = path.resolve(__dirname, '../../..');
 const PROGRAM = `
   import { InvariantViolation } from '@synod/invariant';
   import { SynodError } from '@synod/runtime';
-  import { commonSettings, loadConfig, runService, ServiceLog } from '@synod/service-kit';
+  import { commonSettings, loadConfig, runService, ServiceLog, StartAnew } from '@synod/service-kit';
 
+  let starts = 0;
   void runService(async (end) => {
+    starts++;
     const [what, ...argv] = process.argv.slice(2);
     if (what === 'configure') loadConfig('test', 'a test', commonSettings('127.0.0.1:1'), { argv, env: {} });
     if (what === 'refuse') throw new SynodError('failed-precondition', 'the data folder belongs\\nto another node');
     if (what === 'stumble') throw new TypeError('undefined is not a function');
     if (what === 'log') new ServiceLog({ service: 'test', node: 'n1' }, 'info').info('listening', { revision: 2n ** 60n });
     if (what === 'break') setImmediate(() => end(new InvariantViolation('promise-never-decreases', '3 < 4')));
+    if (what === 'anew' && starts === 1) setImmediate(() => end(new StartAnew('found out more')));
     if (what === 'throw') setImmediate(() => { throw new Error('out of the blue'); });
     const keepAlive = setInterval(() => undefined, 1_000);
     process.stdout.write('started\\n');
@@ -110,6 +113,16 @@ describe('runService', () => {
     expect(seen.code).toBe(1);
     expect(seen.err).toMatch(err);
     expect(seen.out).not.toContain('stopped');
+  });
+
+  it('stops in good order and starts again in the same process when it asks for that', async () => {
+    const { child, ended } = start(['anew']);
+    let out = '';
+    await new Promise<void>((resolve) =>
+      child.stdout?.on('data', (text: Buffer) => (out += text.toString()).split('started').length > 2 && resolve()),
+    );
+    child.kill('SIGTERM');
+    expect(await ended).toEqual({ code: 0, out: 'started\nstopped\nstarted\nstopped\n', err: '' });
   });
 
   it('stops when the process that started it is gone', async () => {

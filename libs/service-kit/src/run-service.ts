@@ -12,6 +12,13 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+/** What a service ends itself with to be started again in the same process: it has found out that it must go on from something else. */
+export class StartAnew extends SynodError {
+  constructor(why: string) {
+    super('unavailable', why);
+  }
+}
+
 /** A stop that takes longer is cut short: whoever asked will not wait for ever. */
 const STOP_MS = 4_000;
 
@@ -22,25 +29,33 @@ const STOP_MS = 4_000;
  */
 export async function runService(start: (end: (error: unknown) => void) => Promise<Running>): Promise<void> {
   let end: (error: unknown) => void = () => undefined;
-  const ended = new Promise<unknown>((resolve) => (end = resolve));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(undefined));
-  process.on('uncaughtException', end);
-  process.on('unhandledRejection', end);
+  process.on('uncaughtException', (error) => end(error));
+  process.on('unhandledRejection', (error) => end(error));
   watchParent(() => end(undefined));
-  let running: Running | undefined;
-  try {
-    const starting = start(end);
-    // An end during the start leaves nothing half built: the process goes at once.
-    running = await Promise.race([starting, ended.then(() => undefined)]);
-    const error = await ended;
-    if (error !== undefined) process.exit(report(error));
-    setTimeout(() => {
-      process.exit(report(new SynodError('unavailable', `could not stop within ${STOP_MS} ms; cut short`)));
-    }, STOP_MS).unref();
-    await running?.stop();
-    process.exit(0);
-  } catch (error) {
-    process.exit(report(error));
+  for (;;) {
+    const ended = new Promise<unknown>((resolve) => (end = resolve));
+    try {
+      // An end during the start leaves nothing half built: the process goes at once.
+      const running = await Promise.race([start(end), ended.then(() => undefined)]);
+      const error = await ended;
+      const isAnew = error instanceof StartAnew && running !== undefined;
+      if (error !== undefined && !isAnew) process.exit(report(error));
+      // Asked to end meanwhile, it does so when it has stopped. What fails then belongs to what is being ended.
+      let endsAfterwards = !isAnew;
+      end = (reason) => {
+        endsAfterwards ||= reason === undefined;
+      };
+      const cutShort = setTimeout(() => {
+        process.exit(report(new SynodError('unavailable', `could not stop within ${STOP_MS} ms; cut short`)));
+      }, STOP_MS);
+      cutShort.unref();
+      await running?.stop();
+      clearTimeout(cutShort);
+      if (endsAfterwards) process.exit(0);
+    } catch (error) {
+      process.exit(report(error));
+    }
   }
 }
 

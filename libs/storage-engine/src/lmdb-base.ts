@@ -1,6 +1,7 @@
 import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange } from '@synod/runtime';
 import type { Memtable } from './memtable';
+import { checkPagesFrom } from './store-check';
 
 /**
  * Keys and values as they are. lmdb-js has the same under the name `binary`, but makes an ArrayBuffer of its own for every key and value
@@ -41,6 +42,8 @@ export interface StoreBase {
   /** Writes all changes of some tables, oldest first, as one transaction. Resolves once they are visible and durable. */
   write(tables: readonly Memtable[]): Promise<void>;
   usage(): { readonly fileBytes: number; readonly inUseBytes: number };
+  /** As `LmdbStore.checkPages`. */
+  checkPages(from: Buffer | undefined): Buffer | undefined;
   close(): Promise<void>;
 }
 
@@ -54,7 +57,10 @@ export interface StoreBase {
  * promise resolves after that.
  */
 export class LmdbBase implements StoreBase {
-  private constructor(private readonly db: RootDatabase<Buffer, Uint8Array | string>) {}
+  private constructor(
+    private readonly db: RootDatabase<Buffer, Uint8Array | string>,
+    private readonly folder: string,
+  ) {}
 
   static open(folder: string, mapBytes: number): LmdbBase {
     const db = open<Buffer, Uint8Array | string>({
@@ -68,7 +74,7 @@ export class LmdbBase implements StoreBase {
       overlappingSync: false,
       mapSize: mapBytes,
     });
-    return new LmdbBase(db);
+    return new LmdbBase(db, folder);
   }
 
   get(key: Uint8Array): Buffer | undefined {
@@ -95,6 +101,16 @@ export class LmdbBase implements StoreBase {
     const stats = this.db.getStats() as TreeStats & { readonly free: TreeStats; readonly lastPageNumber: number };
     const pages = META_PAGES + treePages(stats) + treePages(stats.free);
     return { fileBytes: (stats.lastPageNumber + 1) * stats.pageSize, inUseBytes: pages * stats.pageSize };
+  }
+
+  checkPages(from: Buffer | undefined): Buffer | undefined {
+    // While this version can be read, no page of it or of a later one is written over.
+    const pinned = this.snapshot();
+    try {
+      return checkPagesFrom(this.folder, from);
+    } finally {
+      pinned.close();
+    }
   }
 
   private *walk({ start, end, reverse }: KeyRange, options: { readonly transaction?: Transaction }): Generator<Entry> {

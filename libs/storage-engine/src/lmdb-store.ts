@@ -75,6 +75,19 @@ export class LmdbStore implements Store {
     return { fileBytes: Math.max(fileBytes, waiting), inUseBytes: waiting };
   }
 
+  /**
+   * Looks at some hundred pages on disk, as `checkStorePages` does at all of them, while the store is in use: takes the event loop a millisecond or
+   * two, and as long as the disk needs to give them. What LMDB has not read for long is found so before it stumbles over it.
+   * @param from where they begin, as the call before it told; undefined for the first
+   * @returns where the next ones begin; undefined after the last
+   * @throws {SynodError} `corrupt`, naming file and offset
+   * @throws {Error} of the system if the disk does not give a page
+   */
+  checkPages(from: Buffer | undefined): Buffer | undefined {
+    this.checkUsable();
+    return this.base.checkPages(from);
+  }
+
   get(key: Uint8Array): Buffer | undefined {
     this.checkUsable();
     return this.read(key);
@@ -281,7 +294,7 @@ function keyName(key: Uint8Array): string {
  * @throws {Error} if LMDB cannot open it
  */
 export async function openStore({ folder, mapBytes = MAP_BYTES }: StoreOptions): Promise<LmdbStore> {
-  await checkStoreFile(folder);
+  checkStoreFile(folder);
   const base = LmdbBase.open(folder, mapBytes);
   // LMDB syncs its file and leaves it to us that the file can be found.
   await openDisk(folder).syncDirectory('');

@@ -31,7 +31,7 @@ describe('the pages of a store', () => {
     }
     await store.close();
     whole = await readFile(file);
-    pages = await listPages();
+    pages = listPages();
   });
   beforeEach(() => writeFile(file, whole));
   afterAll(() => rm(folder, { recursive: true }));
@@ -47,9 +47,9 @@ describe('the pages of a store', () => {
     });
   }
 
-  async function listPages(): Promise<Pages> {
+  function listPages(): Pages {
     const found = { branch: [] as number[], leaf: [] as number[], overflow: [] as number[], free: [] as number[] };
-    await lookAtStoreFile(folder, (store) => {
+    lookAtStoreFile(folder, (store) => {
       const head = currentHead(store);
       const page = (number: number): void => {
         const kind = whole.readUInt16LE(number * PAGE_BYTES + 18) & 0x0f;
@@ -146,6 +146,38 @@ describe('the pages of a store', () => {
     const newest = whole.readUInt32LE(PAGE_BYTES + 152) > whole.readUInt32LE(152) ? PAGE_BYTES : 0;
     await flip(PAGE_BYTES - newest + 152, 0x40);
     await isNamed();
+  });
+
+  it('are looked at step by step while the store is in use, whatever is written meanwhile', async () => {
+    const store = await openStore({ folder });
+    try {
+      for (let round = 0; round < 3; round++) {
+        let steps = 0;
+        let from: Buffer | undefined;
+        do {
+          from = store.checkPages(from);
+          fill(store, (steps + round) % 4);
+          if (steps++ % 2 === 0) await store.flush();
+        } while (from !== undefined && steps < 100);
+        expect(steps).toBeGreaterThan(1);
+        expect(steps).toBeLessThan(100);
+      }
+    } finally {
+      await store.close();
+    }
+  });
+
+  it('are found in the step that comes to them while the store is in use', async () => {
+    const store = await openStore({ folder });
+    try {
+      const second = store.checkPages(undefined);
+      await overwrite(pages.leaf.at(-1)! * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+      expect(() => {
+        for (let from = second; from !== undefined;) from = store.checkPages(from);
+      }).toThrow(`page ${pages.leaf.at(-1)!} of its tree of data: no leaf page is there`);
+    } finally {
+      await store.close();
+    }
   });
 
   // What ends a process is a page that LMDB follows to where there is nothing. Should one of these be missed, this process ends too.

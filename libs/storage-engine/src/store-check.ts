@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
+import { SynodError } from '@synod/runtime';
 import { wordAt, type Head, type LmdbFile } from './lmdb-file';
-import { currentHead, lookAtStoreFile } from './store-file';
+import { currentHead, lookAtStoreFile, openStoreFile } from './store-file';
 import { TreeCheck, type TreeVisitor } from './tree-check';
 
 /** How long it keeps the event loop. */
@@ -19,23 +20,51 @@ const READ_AHEAD_BYTES = 4 << 20;
  * @throws {SynodError} as `checkStoreFile`
  */
 export async function checkStorePages(folder: string): Promise<void> {
-  await lookAtStoreFile(folder, async (file) => {
-    const head = currentHead(file);
-    await readAhead(file);
-    const used = new Uint8Array(head.lastPage + 1);
-    const page: TreeVisitor['page'] = (number, count) => {
-      for (let each = number; each < number + count; each++) {
-        if (used[each] === 1) throw file.harmed(each * head.pageBytes, `its trees name page ${each} twice`);
-        used[each] = 1;
-      }
-    };
-    const free: Buffer[] = [];
-    await checkTree(new TreeCheck(file, head, head.data, { page }));
-    await checkTree(
-      new TreeCheck(file, head, head.free, { page, entry: ({ value }) => free.push(Buffer.from(value)) }),
-    );
-    for (const list of free) checkFreePages(list, { file, head, used });
-  });
+  const file = openStoreFile(folder);
+  try {
+    if (file !== undefined) await checkAllPages(file);
+  } finally {
+    file?.close();
+  }
+}
+
+async function checkAllPages(file: LmdbFile): Promise<void> {
+  const head = currentHead(file);
+  await readAhead(file);
+  const used = new Uint8Array(head.lastPage + 1);
+  const page: TreeVisitor['page'] = (number, count) => {
+    for (let each = number; each < number + count; each++) {
+      if (used[each] === 1) throw file.harmed(each * head.pageBytes, `its trees name page ${each} twice`);
+      used[each] = 1;
+    }
+  };
+  const free: Buffer[] = [];
+  await checkTree(new TreeCheck(file, head, head.data, { page }));
+  await checkTree(new TreeCheck(file, head, head.free, { page, entry: ({ value }) => free.push(Buffer.from(value)) }));
+  for (const list of free) checkFreePages(list, { file, head, used });
+}
+
+/** A head is read while another may be written: what is harmed is so whenever it is looked at. */
+const LOOKS = 3;
+
+/**
+ * Looks at the data's pages below one branch, in the newest version.
+ * @param from where they begin; undefined for the first
+ * @returns where the next ones begin; undefined after the last
+ * @throws {SynodError} as `checkStoreFile`
+ */
+export function checkPagesFrom(folder: string, from: Buffer | undefined): Buffer | undefined {
+  for (let look = 1; ; look++) {
+    try {
+      return lookAtStoreFile(folder, (file) => {
+        const head = currentHead(file);
+        const step = new TreeCheck(file, head, head.data).steps(from).next();
+        return step.done === true || step.value === undefined ? undefined : Buffer.from(step.value);
+      });
+    } catch (error) {
+      if (look === LOOKS || !(error instanceof SynodError)) throw error;
+    }
+  }
 }
 
 async function checkTree(check: TreeCheck): Promise<void> {

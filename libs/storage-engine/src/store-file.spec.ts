@@ -39,13 +39,13 @@ describe('the file of a store', () => {
   }
 
   it('is sound when it is missing, empty, new or used', async () => {
-    await checkStoreFile(folder);
+    checkStoreFile(folder);
     await writeFile(file, '');
-    await checkStoreFile(folder);
+    checkStoreFile(folder);
     await (await openStore({ folder })).close();
-    await checkStoreFile(folder);
+    checkStoreFile(folder);
     await fill();
-    await checkStoreFile(folder);
+    checkStoreFile(folder);
   });
 
   // LMDB opens such a file and takes the process with it.

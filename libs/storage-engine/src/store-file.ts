@@ -13,24 +13,27 @@ const PAGE_BYTES_MAX = 65_536;
  * @param folder of the store; one without a file, or with an empty one, is sound
  * @throws {SynodError} `corrupt`, naming file and offset; `failed-precondition` if another version of LMDB wrote it
  */
-export async function checkStoreFile(folder: string): Promise<void> {
-  await lookAtStoreFile(folder, (file) => void currentHead(file));
+export function checkStoreFile(folder: string): void {
+  lookAtStoreFile(folder, currentHead);
 }
 
-/** @returns undefined, without a look, if there is nothing to look at: no file, an empty one, or one that LMDB alone can judge */
-export async function lookAtStoreFile<T>(
-  folder: string,
-  look: (file: LmdbFile) => T | Promise<T>,
-): Promise<T | undefined> {
-  const file = LmdbFile.open(path.join(folder, 'data.mdb'));
-  if (file === undefined) return undefined;
+/** @returns undefined, without a look, if there is nothing that can be judged */
+export function lookAtStoreFile<T>(folder: string, look: (file: LmdbFile) => T): T | undefined {
+  const file = openStoreFile(folder);
   try {
-    // Of another kind of machine, or of a build of lmdb-js with shorter heads of pages.
-    if (file.size === 0 || endianness() !== 'LE' || file.hasShortHeaders) return undefined;
-    return await look(file);
+    return file && look(file);
   } finally {
-    file.close();
+    file?.close();
   }
+}
+
+/** @returns undefined if there is nothing to look at: no file, an empty one, or one that LMDB alone can judge */
+export function openStoreFile(folder: string): LmdbFile | undefined {
+  const file = LmdbFile.open(path.join(folder, 'data.mdb'));
+  // Of another kind of machine, or of a build of lmdb-js with shorter heads of pages.
+  if (file === undefined || (file.size > 0 && endianness() === 'LE' && !file.hasShortHeaders)) return file;
+  file.close();
+  return undefined;
 }
 
 /**

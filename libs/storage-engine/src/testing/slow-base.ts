@@ -36,6 +36,8 @@ export class SlowBase implements StoreBase {
     return { fileBytes: inUseBytes, inUseBytes };
   }
 
+  checkPages(): undefined {}
+
   async write(tables: readonly Memtable[]): Promise<void> {
     this.writes.push(tables.length);
     if (this.isHeld()) await new Promise<void>((finish, fail) => this.held.push({ finish, fail }));
