@@ -198,21 +198,6 @@ describe('a member whose disk rots', () => {
     await cameBack(member, before, aside);
   }, 120_000);
 
-  // The members' comparison of states finds it: no page is out of order.
-  it('comes back without a restart when a value is another one, and changes are let through again', async () => {
-    const { member, aside } = await soundest();
-    const before = await idOf(member, member.id);
-    for (const each of cluster.members) await each.kill('SIGKILL');
-    const store = storeOf(member);
-    for (const place of placesOfAnOldValue(store)) overwrite(store, place, Buffer.from('y'));
-    for (const each of cluster.members) each.start(['--state-check-seconds', '1']);
-    expect(await member.logged('withdraws')).toContain('another state than a majority');
-    await cameBack(member, before, aside);
-    const acknowledged = written;
-    while (writing && written === acknowledged) await new Promise((resolve) => setTimeout(resolve, 50));
-    expect((await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms).toEqual([]);
-  }, 120_000);
-
   it('needs no help to go on from there', async () => {
     writing = false;
     await writer;

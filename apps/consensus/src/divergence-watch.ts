@@ -21,7 +21,7 @@ export interface Divergence {
  * Ends what the comparison of states began. A CORRUPT alarm that members raised, not an operator, and that names one of them, says that a majority
  * agrees on another state than that one's. The named member withdraws, to come back as a new replica with the state of the others; once it is no
  * member any more under the number that was named, no state differs, and the leader clears the alarm. One that names nobody stays: then no majority
- * says who is right. Invariant `only-who-differs-withdraws`.
+ * says who is right.
  */
 export class DivergenceWatch {
   private cancel: Cancel;

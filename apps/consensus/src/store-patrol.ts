@@ -1,6 +1,6 @@
 import { SynodError, type Cancel, type Log, type Timers } from '@synod/runtime';
 
-/** Between two stretches of some hundred pages, about half a megabyte: a million keys take three minutes, and half a percent of a processor. */
+/** Between two stretches of some hundred pages, about half a megabyte: a million keys take three minutes, and less than a percent of a processor. */
 const STEP_PAUSE_US = 250_000;
 const FIRST_PASS_US = 10_000_000;
 

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { SynodError, Cancel, Log, Timers } from '@synod/runtime';
 
 /** Between two looks whether the others can do without this member. */
@@ -72,7 +73,8 @@ export class Withdrawal {
   }
 
   private async withdraw(harm: SynodError): Promise<void> {
-    const { note, startAnew, ports } = this.options;
+    const { canBeSpared, note, startAnew, ports } = this.options;
+    invariant(canBeSpared(), 'withdraws-when-spared', () => harm.message);
     await note(harm.message);
     ports.log.warn('withdraws, to be taken back as a new replica', { harm: harm.message });
     startAnew();

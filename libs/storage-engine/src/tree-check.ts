@@ -90,9 +90,10 @@ export class TreeCheck {
     const page = new Page(this.head.pageBytes);
     this.load(page, number, PAGE.branch, bounds);
     this.counts.branchPages++;
+    let end = bounds.start;
     for (let index = 0; index < page.count; index++) {
-      const start = index === 0 ? bounds.start : page.key(index);
-      const end = index + 1 < page.count ? page.key(index + 1) : bounds.end;
+      const start = end;
+      end = index + 1 < page.count ? page.key(index + 1) : bounds.end;
       if (from !== undefined && end !== undefined && this.isBefore(end, from)) continue;
       const within = { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
       if (depth > 2) yield* this.below(page.child(index), depth - 1, within, from);
@@ -253,12 +254,17 @@ class Page {
   findDisorder(start: Buffer | undefined, end: Buffer | undefined): string | undefined {
     const first = this.firstKey;
     if (first >= this.count) return undefined;
-    if (start !== undefined && Buffer.compare(start, this.key(first)) > 0) return FOREIGN;
-    if (end !== undefined && Buffer.compare(this.key(this.count - 1), end) >= 0) return FOREIGN;
+    if (start !== undefined && this.compareKey(first, start) < 0) return FOREIGN;
+    if (end !== undefined && this.compareKey(this.count - 1, end) >= 0) return FOREIGN;
     for (let index = first + 1; index < this.count; index++) {
       if (!this.ascends(index)) return `its key ${index} is out of order`;
     }
     return undefined;
+  }
+
+  private compareKey(index: number, other: Buffer): number {
+    const at = this.place(index) + NODE_BYTES;
+    return this.bytes.compare(other, 0, other.length, at, at + this.words[at / 2 - 1]!);
   }
 
   private ascends(index: number): boolean {
