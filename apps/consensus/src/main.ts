@@ -103,13 +103,14 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   await exposeSetAside(metrics, data, log);
   const store = await openStore({ folder: storeFolder });
 
-  let canBeSpared = (): boolean => false;
+  const started: { node?: ConsensusNode } = {};
   const withdrawal = new Withdrawal({
     checkRepairable: async () => {
       if (!config.repairFromPeers) throw new SynodError('failed-precondition', '--repair-from-peers is off');
       await checkRepairable(config.founders, harmedFolder(data, room));
     },
-    canBeSpared: () => canBeSpared(),
+    canBeSpared: () => started.node?.canBeSpared === true,
+    turn: () => started.node?.turn ?? 0,
     note: (found) => data.noteHarm(found),
     startAnew: () => end(new StartAnew('the data folder is harmed')),
     ports,
@@ -159,7 +160,7 @@ async function start(end: (error: unknown) => void): Promise<Running> {
     onLeadership: (leads, coordination, { clusterId }) =>
       leads ? planner.lead(coordination, { ...config, clusterId }) : planner.resign(),
   });
-  canBeSpared = () => node.canBeSpared;
+  started.node = node;
   await data.join(node.founding.clusterId);
 
   exposeNode(metrics, node);

@@ -270,6 +270,11 @@ export class ConsensusNode {
     return heard.length > voters.length / 2;
   }
 
+  /** How many members come before this one in the log's list. */
+  get turn(): number {
+    return this.members.findIndex(({ nodeId }) => nodeId === this.nodeId);
+  }
+
   /** How many changes of the members this one has applied. */
   get configurationVersion(): number {
     return this.group.configuration.version;

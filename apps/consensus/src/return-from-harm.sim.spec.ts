@@ -100,7 +100,10 @@ class Member {
     const withdrawal = (this.withdrawal = new Withdrawal({
       checkRepairable: () => Promise.resolve(),
       canBeSpared: () => this.node?.canBeSpared === true,
-      note: (harm) => Promise.resolve(void (this.noted = harm)),
+      turn: () => this.node?.turn ?? 0,
+      // As long as a disk takes.
+      note: (harm) =>
+        new Promise((resolve) => ports.timers.after(SECOND_US / 10, () => resolve(void (this.noted = harm)))),
       startAnew: () => {
         this.kill();
         this.machine.start();
@@ -302,5 +305,20 @@ describe('a member whose state is not that of the others', () => {
     n3.machine.start();
     expect(await cluster.world.run(() => n2.incarnation !== folders[1])).toBe(true);
     await cluster.serves();
+  });
+
+  it('goes away for harm one at a time, also when all find it at once', async () => {
+    const cluster = new Cluster(7);
+    cluster.start();
+    await cluster.serves();
+    await cluster.settle(cluster.leader!.host.put(put('k', 'v'), 'client'));
+    await cluster.pass(2);
+    const folders = cluster.members.map(({ incarnation }) => incarnation);
+    for (const member of cluster.members) member.found('a page is not what it was');
+    const areAllBack = (): boolean =>
+      cluster.members.every(({ incarnation }, index) => incarnation === `${folders[index]}+`);
+    expect(await cluster.world.run(areAllBack)).toBe(true);
+    await cluster.serves();
+    expect(await cluster.settle(cluster.leader!.host.range(under('k')))).toMatchObject({ count: 1n });
   });
 });

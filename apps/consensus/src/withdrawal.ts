@@ -3,7 +3,7 @@ import type { SynodError, Cancel, Log, Timers } from '@synod/runtime';
 
 /** Between two looks whether the others can do without this member. */
 const LOOK_US = 1_000_000;
-/** So often in a row they must: one that has just died is heard from for a while. */
+/** So often in a row they must, and as often again for each member before this one: who has just gone away is heard from for a while. */
 const SPARED_LOOKS = 5;
 /** Whoever looks at the log finds it named again. */
 const REMINDER_LOOKS = 30;
@@ -13,6 +13,8 @@ export interface WithdrawalOptions {
   readonly checkRepairable: () => Promise<void>;
   /** Whether the others make a majority without this member, and are heard from. */
   readonly canBeSpared: () => boolean;
+  /** How many members come before this one, in an order that all have: of those that find harm at once only one goes at a time. */
+  readonly turn: () => number;
   /** Remembers the harm for the next start, durably. */
   readonly note: (harm: string) => Promise<void>;
   /** Ends what runs, and starts it again. */
@@ -58,9 +60,9 @@ export class Withdrawal {
   }
 
   private look(harm: SynodError): void {
-    const { canBeSpared, ports } = this.options;
+    const { canBeSpared, turn, ports } = this.options;
     this.sparedLooks = canBeSpared() ? this.sparedLooks + 1 : 0;
-    if (this.sparedLooks === SPARED_LOOKS) {
+    if (this.sparedLooks >= SPARED_LOOKS * (1 + turn())) {
       void this.withdraw(harm);
       return;
     }
