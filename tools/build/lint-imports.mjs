@@ -11,7 +11,7 @@ const eslint = new ESLint({
   cwd: WORKSPACE,
   ruleFilter: ({ ruleId }) => RULES.has(ruleId),
   // No types are needed, and the type service would want the file to exist.
-  overrideConfig: { languageOptions: { parserOptions: { projectService: false } } },
+  overrideConfig: { languageOptions: { parserOptions: { project: false } } },
 });
 
 const results = [];
