@@ -5,7 +5,7 @@ import { AREAS, type AreaName } from './areas';
 import { Campaign } from './campaign';
 import { hunt } from './mutant-hunt';
 import { MUTANTS } from './mutants';
-import { runSeeds } from './seed-pool';
+import { runSeeds, SeedProcess } from './seed-pool';
 import type { SeedResult } from './seed-result';
 
 /** The bundle of `seed-main.ts`, next to this one. */
@@ -92,12 +92,20 @@ async function mutants(options: Options): Promise<{ passed: number; failed: numb
     (mutant) =>
       (area === undefined || mutant.area === area) && (typeof names !== 'object' || names.includes(mutant.name)),
   );
-  for (const mutant of wanted) {
-    const verdict = await hunt(mutant, SEED_PROGRAM, options.recorded === true);
-    process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);
-    if (verdict.caught) passed++;
-    if (verdict.caught && verdict.by === 'history') byHistory++;
-  }
+  const queue = wanted.values();
+  const hunts = async (): Promise<void> => {
+    const sound = new SeedProcess(SEED_PROGRAM);
+    for (const mutant of queue) {
+      const verdict = await hunt(mutant, sound, options.recorded === true);
+      process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);
+      if (verdict.caught) passed++;
+      if (verdict.caught && verdict.by === 'history') byHistory++;
+    }
+    sound.kill();
+  };
+  // A hunt through many seeds has every processor busy by itself; one of a single seed has one.
+  const atOnce = options.recorded === true ? availableParallelism() : 1;
+  await Promise.all(Array.from({ length: atOnce }, hunts));
   const half = byHistory * 2 >= wanted.length;
   process.stdout.write(
     `${passed} of ${wanted.length} mutants caught, ${byHistory} of them from client histories alone${half ? '' : ': FEWER THAN HALF'}\n`,

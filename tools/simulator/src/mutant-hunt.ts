@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { Mutant } from './mutants';
-import { runSeeds } from './seed-pool';
-import type { SeedResult } from './seed-result';
+import { runSeeds, type SeedProcess } from './seed-pool';
 
 /** A planted bug that survives so many seeds has found a hole in the checks. */
 const SEEDS_MAX = 500;
@@ -21,16 +21,16 @@ export interface Verdict {
 
 /**
  * Plants a bug and runs seeds until an intended check catches it. The same seed must be clean without the bug.
- * @param sound the bundle of the seed runner without any patch
+ * @param sound runs seeds without any patch: one process for many hunts, since it is warm after the first
  * @param recordedOnly try only the seed recorded for the mutant
  */
-export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean): Promise<Verdict> {
+export async function hunt(mutant: Mutant, sound: SeedProcess, recordedOnly: boolean): Promise<Verdict> {
   // Inside the workspace, so that the bundle finds its packages.
   const folder = mkdtempSync(path.join(WORKSPACE, 'dist/mutant-'));
   try {
     const program = path.join(folder, 'seed-main.js');
-    const built = plant(mutant, program);
-    if (built !== undefined) return missed(built);
+    const wrong = await plant(mutant, program);
+    if (wrong !== undefined) return missed(wrong);
     const seeds = recordedOnly ? [mutant.seed] : [mutant.seed, ...upTo(SEEDS_MAX, mutant.seed)];
     let tried = 0;
     for await (const result of runSeeds(program, mutant.area, seeds, recordedOnly ? 1 : availableParallelism())) {
@@ -42,8 +42,8 @@ export async function hunt(mutant: Mutant, sound: string, recordedOnly: boolean)
           `seed ${result.seed}: by ${result.fault.name}, which is not what should catch it: ${result.fault.message}`,
         );
       }
-      const [clean] = await collect(runSeeds(sound, mutant.area, [result.seed], 1));
-      if (clean?.fault !== undefined) return missed(`seed ${result.seed} fails without it too: ${clean.fault.message}`);
+      const clean = await sound.run(mutant.area, result.seed);
+      if (clean.fault !== undefined) return missed(`seed ${result.seed} fails without it too: ${clean.fault.message}`);
       const how = `by ${result.fault.name} (${result.fault.by}), seed ${result.seed}, ${tried} tried`;
       return { caught: true, by: result.fault.by, how };
     }
@@ -58,24 +58,16 @@ function missed(how: string): Verdict {
 }
 
 /** @returns what is wrong with the patch, if it cannot be applied */
-function plant({ name, file, find, replace }: Mutant, outfile: string): string | undefined {
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [path.join(WORKSPACE, 'tools/build/build-mutant.mjs'), outfile],
-    {
-      input: JSON.stringify({ name, file, find, replace }),
-      encoding: 'utf8',
-    },
-  );
-  return status === 0 ? undefined : stderr.trim();
+async function plant({ name, file, find, replace }: Mutant, outfile: string): Promise<string | undefined> {
+  const builder = spawn(process.execPath, [path.join(WORKSPACE, 'tools/build/build-mutant.mjs'), outfile], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  const ended = new Promise<number | null>((resolve) => builder.on('close', resolve));
+  builder.stdin.end(JSON.stringify({ name, file, find, replace }));
+  const complaint = await text(builder.stderr);
+  return (await ended) === 0 ? undefined : complaint.trim();
 }
 
 function* upTo(count: number, without: number): Generator<number> {
   for (let seed = 1; seed < count; seed++) if (seed !== without) yield seed;
-}
-
-async function collect(results: AsyncIterable<SeedResult>): Promise<SeedResult[]> {
-  const all: SeedResult[] = [];
-  for await (const result of results) all.push(result);
-  return all;
 }

@@ -5,6 +5,31 @@ import type { SeedResult } from './seed-result';
 /** A seed that takes longer is stuck: no seed needs a tenth of it. */
 const SEED_TIMEOUT_MS = 120_000;
 
+/** A process that runs seeds, one at a time; it starts with the first. */
+export class SeedProcess {
+  private child: ChildProcess | undefined;
+
+  /** @param program the bundle of `seed-main.ts`, with or without a planted bug */
+  constructor(private readonly program: string) {}
+
+  async run(area: AreaName, seed: number): Promise<SeedResult> {
+    this.child ??= fork(this.program, {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      execArgv: ['--enable-source-maps'],
+    });
+    const result = await ask(this.child, area, seed);
+    // A process whose world broke down may hold anything: the next seed gets a fresh one.
+    if (result.fault !== undefined) this.kill();
+    return result;
+  }
+
+  /** A seed that runs ends as a crash. */
+  kill(): void {
+    this.child?.kill('SIGKILL');
+    this.child = undefined;
+  }
+}
+
 /**
  * Runs seeds in child processes, one seed at a time in each, and yields results as they come.
  * @param program the bundle of `seed-main.ts`, with or without a planted bug
@@ -18,38 +43,21 @@ export async function* runSeeds(
   const queue = seeds[Symbol.iterator]();
   const finished: SeedResult[] = [];
   let wake: () => void = () => undefined;
-  const children = new Set<ChildProcess>();
-  let running = 0;
+  const processes = Array.from({ length: processCount }, () => new SeedProcess(program));
+  let running = processCount;
   let over = false;
 
-  const start = (): ChildProcess => {
-    const child = fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: ['--enable-source-maps'] });
-    children.add(child);
-    child.once('close', () => children.delete(child));
-    return child;
-  };
-  const work = async (): Promise<void> => {
-    let child: ChildProcess | undefined;
+  const work = async (process: SeedProcess): Promise<void> => {
     for (let next = queue.next(); next.done !== true && !over; next = queue.next()) {
-      child ??= start();
-      const result = await ask(child, area, next.value);
-      // A process whose world broke down may hold anything: the next seed gets a fresh one.
-      if (result.fault !== undefined) {
-        child.kill('SIGKILL');
-        child = undefined;
-      }
-      finished.push(result);
+      finished.push(await process.run(area, next.value));
       wake();
     }
-    child?.disconnect();
+    process.kill();
     running--;
     wake();
   };
 
-  const workers = Array.from({ length: processCount }, () => {
-    running++;
-    return work();
-  });
+  const workers = processes.map(work);
   try {
     while (running > 0 || finished.length > 0) {
       const result = finished.shift();
@@ -59,7 +67,7 @@ export async function* runSeeds(
   } finally {
     // A consumer may stop early: what runs then is of no interest to anyone.
     over = true;
-    for (const child of children) child.kill('SIGKILL');
+    for (const process of processes) process.kill();
     await Promise.all(workers);
   }
 }
