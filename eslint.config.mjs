@@ -12,8 +12,8 @@ const MAY_IMPORT = {
 };
 /** The one thing that cores share: how a broken invariant is said. */
 const OPEN_TO_ALL = new Set(['invariant']);
-/** Only tests and tools may stand on the simulated world, or make their own certificates. */
-const TEST_ONLY = new Set(['simulation', 'test-authority']);
+/** Only tests and tools may stand on the simulated world, make their own certificates, or wait by looking again and again. */
+const TEST_ONLY = new Set(['simulation', 'test-authority', 'eventually']);
 
 const projects = ['apps', 'libs', 'tools'].flatMap((folder) =>
   readdirSync(path.join(import.meta.dirname, folder), { withFileTypes: true })
@@ -106,7 +106,7 @@ export default tseslint.config(
   ...projects
     .filter(({ layer }) => layer !== 'core')
     .map((project) => ({
-      files: [`${project.root}/**/*.spec.ts`, `${project.root}/**/testing/**/*.ts`],
+      files: [`${project.root}/**/*.spec.ts`, `${project.root}/**/testing/**/*.ts`, `${project.root}/e2e/**/*.ts`],
       rules: {
         'no-restricted-imports': [
           'error',

@@ -1,17 +1,8 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import {
-  commandOf,
-  descendantsOf,
-  eventually,
-  isAlive,
-  msUntilGone,
-  Place,
-  SMALL,
-  STARTS,
-  type Seen,
-} from './test-cluster';
+import { eventually } from '@synod/eventually';
+import { commandOf, descendantsOf, isAlive, msUntilGone, Place, SMALL, STARTS, type Seen } from './test-cluster';
 
 const WITHIN_MS = 5_000;
 

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { eventually } from '@synod/eventually';
 import { DEFAULT_SHAPE, fixedPorts, planCluster, refuseTakenPorts, type RunningProcess } from '@synod/launcher';
 
 export const WORKSPACE = path.resolve(__dirname, '../../..');
@@ -150,11 +151,13 @@ export class Place {
   }
 }
 
-/** Below the ports that the system gives to clients. */
-const PORT_BASES = { first: 10_000, count: 20_000 };
+/** Below the ports that the system gives to clients; a range for each of two files of tests that run at once. */
+const PORT_BASES = { first: 10_000 + 5_000 * (Number(process.env['JEST_WORKER_ID'] ?? 1) % 2), count: 4_000 };
+/** Of bases that are tried before it is the machine that is wrong. */
+const TRIES_MAX = 1_000;
 
 async function freePortBase(): Promise<number> {
-  for (;;) {
+  for (let tried = 0; tried < TRIES_MAX; tried++) {
     const base = PORT_BASES.first + Math.floor(Math.random() * PORT_BASES.count);
     try {
       await refuseTakenPorts(planCluster(DEFAULT_SHAPE, fixedPorts(base)).processes);
@@ -163,6 +166,7 @@ async function freePortBase(): Promise<number> {
       // Another base, then.
     }
   }
+  throw new Error(`no free ports for a cluster in ${PORT_BASES.count} from ${PORT_BASES.first} on`);
 }
 
 /** A process as it was seen: its pid may be given to another later. */
@@ -213,18 +217,5 @@ function statOf(pid: number): { state: string; parent: number; startTime: string
     return { state: fields[0] ?? '', parent: Number(fields[1]), startTime: fields[19] ?? '' };
   } catch {
     return undefined;
-  }
-}
-
-/** Waits for a fact about other processes, which nothing announces. */
-export async function eventually(
-  what: string,
-  fact: () => boolean | Promise<boolean>,
-  withinMs: number,
-): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await fact())) {
-    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

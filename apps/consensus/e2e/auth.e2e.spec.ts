@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
 import { EtcdCoordination, KvStream } from '@synod/coordination';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { ACCESS_RULES, type ServedService } from '../src/services/access-rules';
@@ -218,7 +219,6 @@ it('keeps users within their keys, on every way to them', async () => {
 /** A watch of ann's. @returns what it is told, as it comes */
 function watch(key: string, rangeEnd = ''): { said: string[]; until: (count: number) => Promise<string[]> } {
   const said: string[] = [];
-  let heard = (): void => undefined;
   const stream = channels.openStream(
     address(1),
     WATCH.Watch,
@@ -227,7 +227,6 @@ function watch(key: string, rangeEnd = ''): { said: string[]; until: (count: num
         if (canceled) said.push(cancelReason);
         else if (created) said.push('created');
         for (const { kv } of events) said.push(`event ${kv?.key.toString() ?? ''}`);
-        heard();
       },
       closed: () => undefined,
     },
@@ -237,7 +236,7 @@ function watch(key: string, rangeEnd = ''): { said: string[]; until: (count: num
   return {
     said,
     until: async (count) => {
-      while (said.length < count) await new Promise<void>((resolve) => (heard = resolve));
+      await eventually(`${count} answers to a watch`, () => said.length >= count);
       stream.close();
       return said;
     },
@@ -257,9 +256,9 @@ it('ends a watch when its keys may no longer be read', async () => {
   // The member that is watched at has heard of that, too.
   await call(KV.Range, { key: bytes('once/') }, { token: root }, address(1));
   const watching = watch('once/', 'once0');
-  while (watching.said.length < 1) await call(KV.Range, { key: bytes('once/') }, { token: root }, address(1));
+  await eventually('the watch', () => watching.said.length >= 1);
   await call(KV.Put, { key: bytes('once/x'), value: bytes('1') }, { token: root });
-  while (watching.said.length < 2) await call(KV.Range, { key: bytes('once/') }, { token: root }, address(1));
+  await eventually('the event', () => watching.said.length >= 2);
   await call(
     AUTH.RoleRevokePermission,
     { role: 'ann', key: bytes('once/'), rangeEnd: bytes('once0') },
@@ -287,10 +286,8 @@ it('serves the other services once they say who they are, and whether or not use
   const coordination = serviceAs('services', 'a:b');
   const key = bytes('\0synod/test');
   const seen: string[] = [];
-  let heard = (): void => undefined;
   const events = (changes: readonly { readonly type: string }[]): void => {
     seen.push(...changes.map(({ type }) => type));
-    heard();
   };
   coordination.watch({ key, startRevision: 1n }, { events, compacted: () => undefined });
   const put = async (lease: bigint): Promise<void> => {
@@ -306,7 +303,7 @@ it('serves the other services once they say who they are, and whether or not use
   await call(AUTH.UserChangePassword, { name: 'services', password: 'a:b' }, { token: root });
   await put(lease);
   await coordination.revokeLease(lease);
-  while (seen.length < 4) await new Promise<void>((resolve) => (heard = resolve));
+  await eventually('four events', () => seen.length >= 4);
   expect(seen).toEqual(['put', 'put', 'put', 'delete']);
   await expect(serviceAs('services', 'wrong').range(key)).rejects.toMatchObject({ kind: 'invalid-argument' });
   await call(AUTH.AuthDisable, {}, { token: root });

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
 import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
@@ -119,7 +120,7 @@ describe('three members', () => {
     second?.start();
     await second?.logged('"message":"ready"');
     await call(first, KV.Put, { key: bytes('a') });
-    while ((await call(first, HEALTH.Check, {})).status !== 'SERVING') await systemTurn();
+    await eventually('it to serve again', async () => (await call(first, HEALTH.Check, {})).status === 'SERVING');
   });
 
   it('have another leader as soon as the process of theirs is killed, however patient they are with a silent one', async () => {
@@ -142,14 +143,11 @@ describe('three members', () => {
     let last = 0n;
     const next = async (member: TestMember | undefined): Promise<void> => {
       // Between two leaders nobody has any.
-      for (;;) {
-        const answer = await call(member, ORACLE.GetTimestamp, {}).catch(() => undefined);
-        if (answer !== undefined) {
-          expect(BigInt(answer.timestamp)).toBeGreaterThan(last);
-          last = BigInt(answer.timestamp);
-          return;
-        }
-      }
+      const { timestamp } = await eventually('a timestamp', () =>
+        call(member, ORACLE.GetTimestamp, {}).catch(() => undefined),
+      );
+      expect(BigInt(timestamp)).toBeGreaterThan(last);
+      last = BigInt(timestamp);
     };
     for (const member of cluster.members) await next(member);
     const leader = await leaderOf(cluster.members);
@@ -178,10 +176,12 @@ describe('locks', () => {
       order.push('second');
       return held;
     });
-    while ((await call(a, KV.Range, { key: name, rangeEnd: bytes('the-lock0') })).count !== '2') await systemTurn();
+    const inLine = async (): Promise<string> =>
+      (await call(a, KV.Range, { key: name, rangeEnd: bytes('the-lock0'), countOnly: true })).count;
+    await eventually('the second to stand in line', async () => (await inLine()) === '2');
     const gone = new AbortController();
     const abandoned = call(c, LOCK.Lock, { name, lease: await leaseOf() }, gone.signal).catch(() => 'abandoned');
-    while ((await call(a, KV.Range, { key: name, rangeEnd: bytes('the-lock0') })).count !== '3') await systemTurn();
+    await eventually('the third to stand in line', async () => (await inLine()) === '3');
     gone.abort();
     expect(await abandoned).toBe('abandoned');
     order.push('first leaves');
@@ -226,9 +226,9 @@ it('elects one leader, tells who it is, and elects the next when it resigns', as
       if (seen.push(kv?.value.toString() ?? '') === 3) return;
     }
   })();
-  while (seen.length < 1) await systemTurn();
+  await eventually('the first leader to be seen', () => seen.length >= 1);
   await call(member, ELECTION.Proclaim, { leader: first.leader, value: bytes('one again') });
-  while (seen.length < 2) await systemTurn();
+  await eventually('what it proclaims to be seen', () => seen.length >= 2);
   await call(member, ELECTION.Resign, { leader: first.leader });
   await second;
   await observing;
@@ -286,7 +286,3 @@ describe('a start', () => {
     expect(systemClock.monotonicUs() - startedUs).toBeLessThan(5_000_000);
   });
 });
-
-function systemTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

@@ -1,4 +1,5 @@
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import fc from 'fast-check';
 import { besideEtcd, EtcdTwin } from './etcd-twin';
@@ -144,7 +145,7 @@ const suite = (): void => {
         () => true,
         () => false,
       );
-    while (!(await ready())) continue;
+    await eventually('etcd to answer', ready);
   }, 60_000);
 
   afterAll(async () => {

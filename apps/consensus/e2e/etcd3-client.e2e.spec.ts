@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   Etcd3,
   EtcdAuthenticationFailedError,
@@ -9,12 +8,12 @@ import {
   type IOptions,
   type Lease,
 } from 'etcd3';
+import { eventually } from '@synod/eventually';
 import { TestCluster, type TestMember } from './test-cluster';
 import { TlsCluster } from './testing/tls-cluster';
 
 // The npm client that most Node teams use, unmodified, against three members. It finds its way by itself when the leader is killed.
 
-const PAUSE_MS = 20;
 const ROOT = { username: 'root', password: 'rootpw' };
 
 /** Three members, and how the client reaches them. */
@@ -39,10 +38,6 @@ async function withTls(): Promise<Setting> {
     privateKey: readFileSync(client.key),
   };
   return { cluster, options: { hosts, credentials }, start: (member) => secured.run(member) };
-}
-
-async function until(fact: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await fact())) await pause(PAUSE_MS);
 }
 
 describe.each([
@@ -218,7 +213,7 @@ describe.each([
     for (let index = 0; index < 60; index++) {
       if (index === 20) await dying.kill('SIGKILL');
       const key = `kill/${String(index).padStart(2, '0')}`;
-      await until(() =>
+      await eventually('a put to be acknowledged', () =>
         client
           .put(key)
           .value('v')
@@ -230,7 +225,7 @@ describe.each([
       acknowledged.push(key);
     }
     expect(await client.getAll().prefix('kill/').keys()).toEqual(acknowledged);
-    await until(() => new Set(seen).size === acknowledged.length);
+    await eventually('every event', () => new Set(seen).size === acknowledged.length);
     expect([...new Set(seen)]).toEqual(acknowledged);
     await watcher.cancel();
     setting.start(dying);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { eventually } from '@synod/eventually';
 
 /** How etcdctl is called: flags before the words, and a folder for what it writes. */
 export interface EtcdctlBench {
@@ -106,7 +107,8 @@ export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<
     {},
     ended.signal,
   );
-  while ((await etcdctl(`get mirror/${name}/a`)) !== `mirror/${name}/a\n2\n`);
+  const copied = async (): Promise<boolean> => (await etcdctl(`get mirror/${name}/a`)) === `mirror/${name}/a\n2\n`;
+  await eventually('the mirror to copy', copied);
   ended.abort();
   await mirror;
 

@@ -10,7 +10,9 @@ import {
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -98,6 +100,8 @@ describe('a member whose disk rots', () => {
   let cluster: TestCluster;
   /** Writes that were acknowledged, while members rot and come back. */
   let written = 0;
+  /** Writes go on all the while; more of them would show no more, and keep a processor busy. */
+  const PAUSE_MS = 5;
   let writing = true;
   let writer: Promise<void>;
 
@@ -115,9 +119,10 @@ describe('a member whose disk rots', () => {
         const member = cluster.members[turn % 3]!;
         // What has an unknown outcome is put again under its own key.
         if (member.runs && (await put(member))) written++;
+        await pause(PAUSE_MS);
       }
     })();
-    while (written < 200) await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually('200 puts to be acknowledged', () => written >= 200);
   }, 60_000);
 
   afterAll(async () => {

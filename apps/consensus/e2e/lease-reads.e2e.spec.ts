@@ -1,4 +1,5 @@
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -27,13 +28,13 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
 async function leader(except?: TestMember): Promise<TestMember> {
-  for (;;) {
+  return eventually('a leader', async () => {
     for (const member of cluster.members.filter((each) => each !== except)) {
       const status = await call(member, MAINTENANCE.Status, {}).catch(() => undefined);
       if (status !== undefined && status.leader === status.header?.memberId) return member;
     }
-    await pause();
-  }
+    return undefined;
+  });
 }
 
 async function put(member: TestMember, value: string): Promise<void> {
@@ -42,7 +43,7 @@ async function put(member: TestMember, value: string): Promise<void> {
       () => true,
       () => false,
     );
-  while (!(await attempt())) await pause();
+  await eventually('a put to be acknowledged', attempt);
 }
 
 async function get(member: TestMember): Promise<string | undefined> {
@@ -71,7 +72,7 @@ async function readsAlone(member: TestMember, afterMs: number): Promise<boolean>
 it('answers reads without the others for as long as the lease holds, and not for longer', async () => {
   await put(await leader(), 'one');
   // On a busy machine the lease may be over before the others stand still.
-  while (!(await readsAlone(await leader(), 0))) await pause();
+  await eventually('a read that needed nobody', async () => readsAlone(await leader(), 0));
   expect(await readsAlone(await leader(), 1_000)).toBe(false);
 }, 60_000);
 

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { openStore } from '@synod/storage-engine';
 import { restoreSnapshot } from '../src/snapshot-restore';
@@ -45,11 +46,6 @@ const detailsOf = (call: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => statusOf(error)?.details,
   );
 const ALL = { key: bytes('k'), rangeEnd: bytes('l') };
-
-/** Asks again until it is so. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
 
 async function saved(member: TestMember | undefined): Promise<Buffer> {
   const pieces: Buffer[] = [];
@@ -136,7 +132,7 @@ describe('a snapshot saved under load', () => {
         await call(second, KV.Put, { key: bytes(`k-load-${index % 50}`), value: Buffer.alloc(500, index) });
       }
     })();
-    await until(async () => (await call(first, KV.Range, { ...ALL, countOnly: true })).count === '61');
+    await eventually('61 keys', async () => (await call(first, KV.Range, { ...ALL, countOnly: true })).count === '61');
     content = await saved(third);
     loading = false;
     await load;
@@ -248,9 +244,12 @@ it('refuses puts at its quota, lets room be made, and goes on by itself', async 
   await call(first, KV.Range, ALL);
   const removed = await call(first, KV.DeleteRange, { key: bytes('big-'), rangeEnd: bytes('big.') });
   await call(first, KV.Compact, { revision: removed.header?.revision ?? '0', physical: true });
-  await until(async () => (await put(second, 0)) === 'done');
-  await until(async () => (await call(second, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length === 0);
-  await until(async () => Number((await call(second, MAINTENANCE.Status, {})).dbSizeInUse) < QUOTA / 2);
+  await eventually('a put to be accepted', async () => (await put(second, 0)) === 'done');
+  const alarmsOf = async (): Promise<number> =>
+    (await call(second, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length;
+  await eventually('the alarm to end', async () => (await alarmsOf()) === 0);
+  const inUse = async (): Promise<number> => Number((await call(second, MAINTENANCE.Status, {})).dbSizeInUse);
+  await eventually('the space to be given back', async () => (await inUse()) < QUOTA / 2);
 }, 60_000);
 
 it('finds a member whose store holds what the log did not put there, and names it', async () => {
@@ -269,7 +268,7 @@ it('finds a member whose store holds what the log did not put there, and names i
   third?.start([...flags, '--repair-from-peers=false']);
   await third?.logged('"message":"ready"');
   const alarms = async () => (await call(first, MAINTENANCE.Alarm, { action: 'GET' })).alarms;
-  await until(async () => (await alarms()).length > 0);
+  await eventually('an alarm', async () => (await alarms()).length > 0);
   const { header } = await call(third, MAINTENANCE.Status, {});
   expect(await alarms()).toEqual([{ memberID: header?.memberId, alarm: 'CORRUPT' }]);
   expect(await detailsOf(call(first, KV.Put, { key: bytes('k') }))).toBe('etcdserver: corrupt cluster');
@@ -281,8 +280,8 @@ it('finds a member whose store holds what the log did not put there, and names i
   expect(await third?.logged('withdraws')).toContain('holds another state than a majority');
   await third?.logged('set aside what the data folder held');
   await third?.logged('votes again after the loss of its data folder');
-  await until(async () => (await alarms()).length === 0);
-  await until(async () => (await detailsOf(call(third, KV.Put, { key: bytes('k') }))) === 'done');
+  await eventually('no alarm', async () => (await alarms()).length === 0);
+  await eventually('a put', async () => (await detailsOf(call(third, KV.Put, { key: bytes('k') }))) === 'done');
   const { header: now } = await call(third, KV.Range, ALL);
   const hashOf = async (member: TestMember | undefined) =>
     (await call(member, MAINTENANCE.HashKV, { revision: now?.revision ?? '' })).hash;
@@ -331,12 +330,17 @@ if (!DISK_FILLS) {
       const put = (): Promise<unknown> => detailsOf(call(member, KV.Put, { key: bytes('k') }));
       expect(await put()).toBe('done');
       fill(alone.folder, MARGIN + 512 * MIB);
-      await until(async () => (await put()) === NO_SPACE);
-      await until(async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0);
+      await eventually('the disk to be found full', async () => (await put()) === NO_SPACE);
+      await eventually(
+        'an error in the status',
+        async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0,
+      );
       expect((await call(member, KV.DeleteRange, { key: bytes('k') })).deleted).toBe('1');
       rmSync(path.join(alone.folder, 'filler'));
-      await until(async () => (await put()) === 'done');
-      await until(async () => (await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length === 0);
+      await eventually('a put to be accepted', async () => (await put()) === 'done');
+      const alarmsLeft = async (): Promise<number> =>
+        (await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length;
+      await eventually('the alarm to end', async () => (await alarmsLeft()) === 0);
     } finally {
       await alone.destroy();
     }

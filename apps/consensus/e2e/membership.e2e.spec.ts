@@ -1,6 +1,8 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { eventually } from '@synod/eventually';
 import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
@@ -14,6 +16,8 @@ const members = new Map<string, TestMember>();
 let ports: number[];
 /** Writes that were acknowledged while members came and went. */
 let written = 0;
+/** Writes go on all the while; more of them would show no more, and keep a processor busy. */
+const PAUSE_MS = 50;
 let writing = true;
 let writer: Promise<void>;
 
@@ -92,8 +96,11 @@ beforeAll(async () => {
   for (const member of cluster.members) members.set(member.id, member);
   ports = await freePorts(12);
   writer = (async () => {
-    // A write of unknown outcome is repeated under its own key.
-    while (writing) if ((await run(['put', `w/${written}`, 'x'])).ok) written++;
+    while (writing) {
+      // A write of unknown outcome is repeated under its own key.
+      if ((await run(['put', `w/${written}`, 'x'])).ok) written++;
+      await pause(PAUSE_MS);
+    }
   })();
 }, 60_000);
 
@@ -158,7 +165,7 @@ const suite = (): void => {
     }
     expect((await run(['get', 'w/0', '--consistency=s'], joined.address)).ok).toBe(true);
     expect((await run(['endpoint', 'status'], joined.address)).output).toContain(', false, true,');
-    while (!(await run(['member', 'promote', id])).ok);
+    await eventually('the learner to be promoted', async () => (await run(['member', 'promote', id])).ok);
     const [, status, name, , client, learner] = (await list()).find((row) => row[0] === id)!;
     expect([status, name, client, learner]).toEqual(['started', 'n4', `http://${joined.address}`, 'false']);
     expect(await countAt(joined.address)).toBeGreaterThanOrEqual(before);

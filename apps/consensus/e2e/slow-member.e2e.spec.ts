@@ -1,4 +1,5 @@
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -40,7 +41,9 @@ async function write(bytes: number, watched: readonly TestMember[]): Promise<num
     while (puts < last) {
       const key = Buffer.from(`k${puts++ % KEYS}`);
       // On a busy machine one may come too late: its outcome is unknown, and it is put again.
-      while (!(await call(leader, KV.Put, { key, value: VALUE }).then(succeeded, failed)));
+      await eventually('a put to be acknowledged', () =>
+        call(leader, KV.Put, { key, value: VALUE }).then(succeeded, failed),
+      );
       peak = Math.max(peak, ...watched.map(({ anonymousKilobytes }) => anonymousKilobytes));
     }
   };
@@ -55,12 +58,12 @@ const failed = (): boolean => false;
 async function caughtUp(member: TestMember): Promise<number> {
   const { raftAppliedIndex: wanted } = await call(leader, MAINTENANCE.Status, {});
   let peak = 0;
-  for (;;) {
+  await eventually(`${member.id} to catch up`, async () => {
     peak = Math.max(peak, member.anonymousKilobytes);
     const { raftAppliedIndex: applied } = await call(member, MAINTENANCE.Status, {});
-    if (BigInt(applied) >= BigInt(wanted)) return peak;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return BigInt(applied) >= BigInt(wanted);
+  });
+  return peak;
 }
 
 async function holdsTheSame(member: TestMember): Promise<void> {

@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -22,10 +23,6 @@ const call = callerOver(channels);
 function logBytes({ folder }: TestMember): number {
   const wal = path.join(folder, 'wal');
   return readdirSync(wal).reduce((sum, name) => sum + statSync(path.join(wal, name)).size, 0);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 /** What a member holds, by a linearizable read or its own, as `key=value@revision`. */
@@ -65,7 +62,7 @@ describe('a member that was away while the others cut their logs', () => {
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, writer));
     // Everything written is 1.6 MB; of the log a few segments are kept.
-    await until(() => logBytes(first) < 6 * 65_536);
+    await eventually('the log to be cut', () => logBytes(first) < 6 * 65_536);
 
     third.start(FLAGS);
     await third.logged('installed a snapshot');
@@ -85,7 +82,7 @@ describe('a member that was away while the others cut their logs', () => {
         () => true,
         () => false,
       );
-    while (!(await put()));
+    await eventually('a put to be acknowledged', put);
     const held = await contents(third, false);
     expect(held).toHaveLength(KEYS);
     await third.kill('SIGKILL');

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { eventually } from '@synod/eventually';
 
 const PROGRAM = path.join(__dirname, '../../../dist/apps/consensus/main.js');
 
@@ -18,8 +19,8 @@ export class TestMember {
   /** What it runs from its next start on. */
   program = PROGRAM;
   private process: ChildProcess | undefined;
+  private closed: Promise<number | null> = Promise.resolve(0);
   private readonly lines: string[] = [];
-  private listeners: (() => void)[] = [];
 
   constructor(
     readonly id: string,
@@ -53,14 +54,9 @@ export class TestMember {
     });
     this.process = child;
     this.lines.length = 0;
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      this.lines.push(line);
-      this.changed();
-    });
-    child.on('exit', () => {
-      this.process = undefined;
-      this.changed();
-    });
+    createInterface({ input: child.stderr }).on('line', (line) => this.lines.push(line));
+    child.on('exit', () => (this.process = undefined));
+    this.closed = new Promise((resolve) => child.on('close', resolve));
   }
 
   private get flags(): string[] {
@@ -74,21 +70,19 @@ export class TestMember {
     ].flat();
   }
 
-  /** Resolves at the first line of the log that holds a text; rejects if the process ends before. */
+  /** Resolves with the first line of the log that holds a text; rejects if the process ends before. */
   async logged(text: string): Promise<string> {
-    for (;;) {
+    return eventually(`${this.id} to say ${text}`, () => {
       const line = this.lines.find((each) => each.includes(text));
-      if (line !== undefined) return line;
-      if (this.process === undefined) throw new Error(`${this.id} ended without saying ${text}:\n${this.log}`);
-      await new Promise<void>((resolve) => this.listeners.push(resolve));
-    }
+      if (line === undefined && this.process === undefined)
+        throw new Error(`${this.id} ended without saying ${text}:\n${this.log}`);
+      return line;
+    });
   }
 
-  /** @returns the exit code once the process has ended and its log is whole; null if a signal ended it */
+  /** @returns the exit code once the process has ended, or had before, and its log is whole; null if a signal ended it; 0 if there was none */
   async ended(): Promise<number | null> {
-    const child = this.process;
-    if (child === undefined) return 0;
-    return new Promise((resolve) => child.on('close', resolve));
+    return this.closed;
   }
 
   async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -106,12 +100,6 @@ export class TestMember {
   get anonymousKilobytes(): number {
     const status = readFileSync(`/proc/${this.process?.pid ?? 0}/status`, 'utf8');
     return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]);
-  }
-
-  private changed(): void {
-    const listeners = this.listeners;
-    this.listeners = [];
-    for (const listener of listeners) listener();
   }
 }
 
@@ -159,21 +147,32 @@ export class TestCluster {
   }
 }
 
+/** Below the ports that the system gives to clients; a range for each of two files of tests that run at once. */
+const PORTS = { first: 20_000 + 5_000 * (Number(process.env['JEST_WORKER_ID'] ?? 1) % 2), count: 5_000 };
+/** Of ports that are tried before it is the machine that is wrong. */
+const TRIES_MAX = 10_000;
+
 /** Ports that nobody listens on now: all are held open until the last one is found. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            resolve(typeof address === 'object' && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const held: Server[] = [];
+  const ports: number[] = [];
+  for (let tried = 0; ports.length < count; tried++) {
+    if (tried === TRIES_MAX) throw new Error(`no ${count} free ports in ${PORTS.count} from ${PORTS.first} on`);
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    const server = await listening(port);
+    if (server === undefined) continue;
+    held.push(server);
+    ports.push(port);
+  }
+  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
+}
+
+/** @returns undefined if the port is taken */
+function listening(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(undefined));
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
 }

@@ -4,6 +4,7 @@ import { connect as connectPlain } from 'node:net';
 import path from 'node:path';
 import { connect } from 'node:tls';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
@@ -203,14 +204,15 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
     if (leader === undefined) throw new Error(`no member leads: ${status.join()}`);
     const putting = (async () => {
       let acknowledged = 0;
-      while (acknowledged < 10) {
+      await eventually('ten puts to be acknowledged', async () => {
         const said = await etcdctl(ann, 'put', `ann/${acknowledged}`, 'x');
         if (said === 'OK\n') acknowledged++;
         else
           expect(said).toMatch(
             /etcdserver: (request timed out|no leader|leader changed)|deadline exceeded|connection|EOF/i,
           );
-      }
+        return acknowledged === 10;
+      });
     })();
     await leader.kill('SIGKILL');
     await putting;

@@ -1,5 +1,6 @@
 import { serviceDefinition } from '@synod/contracts';
 import { KvStream } from '@synod/coordination';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import { callerOver } from './caller';
@@ -29,18 +30,18 @@ const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 
 
 /** The member that leads, by what members other than those left out say. */
 async function leader(except: readonly TestMember[] = []): Promise<TestMember> {
-  for (;;) {
+  return eventually('a leader', async () => {
     for (const member of cluster.members.filter((each) => !except.includes(each))) {
       const status = await call(member, MAINTENANCE.Status, {}).catch(() => undefined);
       if (status !== undefined && status.leader === status.header?.memberId) return member;
     }
-    await pause();
-  }
+    return undefined;
+  });
 }
 
 /** Until the channel to a member that was away, which waits between two attempts, has found it again. */
 async function reach(member: TestMember): Promise<void> {
-  while ((await call(member, MAINTENANCE.Status, {}).catch(() => undefined)) === undefined) await pause();
+  await eventually(`${member.id} to answer`, () => call(member, MAINTENANCE.Status, {}).catch(() => undefined));
 }
 
 /** Puts until it is acknowledged; what came to nothing for certain, or perhaps, is put again. */
@@ -50,7 +51,7 @@ async function put(member: TestMember, key: string, value: string): Promise<void
       () => true,
       () => false,
     );
-  while (!(await attempt())) await pause();
+  await eventually(`a put of ${key} to be acknowledged`, attempt);
 }
 
 // etcd#20418: a leader whose process had been paused answered reads from before the pause.
@@ -92,7 +93,7 @@ it('etcd#14685, #20271: members killed while they defragment, compact and save s
         await Promise.allSettled([call(member, MAINTENANCE.Defragment, {}), compacted, saved]);
       }
     })();
-    while (acknowledged < 30) await pause();
+    await eventually('30 puts to be acknowledged', () => acknowledged >= 30);
     await member.kill('SIGKILL');
     busy = false;
     await Promise.all([writer, chores]);
@@ -131,7 +132,7 @@ it('loses no put that a stream through a follower acknowledged while the leader 
   for (let batch = 0; batch < 40; batch++) {
     for (let index = 0; index < 20; index++) ask(`s/${batch}/${index}`);
     if (batch === 20) {
-      while (acknowledged().length < 100) await pause();
+      await eventually('100 puts to be acknowledged', () => acknowledged().length >= 100);
       died = killed.kill('SIGKILL');
     }
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,4 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { Keeper, keptFolders, SMALL_LOG, unpack, type KeptFolders } from './kept-folders';
 import { unpackRelease } from './kept-release';
@@ -25,6 +27,11 @@ afterAll(() => {
   earlier.remove();
 });
 
+/** Writes go on all the while; more of them would show no more, and keep a processor busy. */
+const PAUSE_MS = 5;
+/** When a member does not answer. */
+const RETRY_MS = 50;
+
 /** Puts one key after the other, each again under its own name until it is acknowledged; each must be there in the end. */
 class Writer {
   private acknowledged_ = 0;
@@ -42,7 +49,7 @@ class Writer {
   /** Until so many more are acknowledged. */
   async more(count: number): Promise<void> {
     const wanted = this.acknowledged_ + count;
-    while (this.acknowledged_ < wanted) await new Promise((resolve) => setTimeout(resolve, 20));
+    await eventually(`${count} more puts to be acknowledged`, () => this.acknowledged_ >= wanted);
   }
 
   async stop(): Promise<number> {
@@ -62,10 +69,8 @@ class Writer {
         () => false,
       );
       if (acknowledged) this.acknowledged_++;
-      else {
-        at++;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      else at++;
+      await pause(acknowledged ? PAUSE_MS : RETRY_MS);
     }
   }
 }

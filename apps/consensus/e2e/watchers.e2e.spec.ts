@@ -1,5 +1,6 @@
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { serviceDefinition, type etcdserverpb } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { TestCluster, type TestMember } from './test-cluster';
 
@@ -45,7 +46,6 @@ async function put(member: TestMember, key: string, value: string | Buffer): Pro
 class Watchers {
   readonly heard = new Map<string, string[]>();
   private readonly keys = new Map<string, string>();
-  private readonly waiting = new Set<() => void>();
   private created = 0;
   events = 0;
   lost: Error | undefined;
@@ -64,16 +64,16 @@ class Watchers {
       const id = Math.floor(made / open.length) + 1;
       this.keys.set(`${stream}/${id}`, `w/${made}`);
       open[stream]!.send({ createRequest: { key: bytes(`w/${made}`), watchId: String(id) } });
-      if ((made + 1) % CREATED_AT_ONCE === 0) await this.until(() => this.created === made + 1);
+      if ((made + 1) % CREATED_AT_ONCE === 0) await this.until(`${made + 1} watches`, () => this.created === made + 1);
     }
-    await this.until(() => this.created === count);
+    await this.until(`${count} watches`, () => this.created === count);
   }
 
-  async until(done: () => boolean): Promise<void> {
-    while (!done()) {
+  async until(what: string, done: () => boolean): Promise<void> {
+    await eventually(what, () => {
       if (this.lost !== undefined) throw this.lost;
-      await new Promise<void>((resolve) => this.waiting.add(resolve));
-    }
+      return done();
+    });
   }
 
   private receive(stream: number, { created, watchId, events }: etcdserverpb.WatchResponse__Output): void {
@@ -84,8 +84,6 @@ class Watchers {
       this.heard.set(watched, [...heard, `${kv?.key.toString()}=${kv?.value.toString()}`]);
       this.events++;
     }
-    for (const wake of this.waiting) wake();
-    this.waiting.clear();
   }
 }
 
@@ -107,10 +105,10 @@ it('ten thousand watchers on three members each get what they watch, in order, a
     }
   };
   await Promise.all(Array.from({ length: 16 }, writer));
-  await watchers.until(() => watchers.events >= WRITTEN * WRITES);
+  await watchers.until('every event', () => watchers.events >= WRITTEN * WRITES);
   // One more, that everybody hears of in turn, so that whatever came twice would have come by now.
   await Promise.all([0, 1, 2].map((member) => put(cluster.members[member]!, `w/${member + 1}`, 'last')));
-  await watchers.until(() => watchers.events >= WRITTEN * WRITES + 3);
+  await watchers.until('the last events', () => watchers.events >= WRITTEN * WRITES + 3);
   for (const last of [1, 2, 3]) expected.set(`w/${last}`, [...(expected.get(`w/${last}`) ?? []), `w/${last}=last`]);
   expect(watchers.heard).toEqual(expected);
 }, 180_000);
@@ -143,13 +141,13 @@ class Staller {
 
   /** Reads until every watch has so many events. */
   async read(count: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.stream.on('data', (chunk: Buffer) => {
-        this.pending = Buffer.concat([this.pending, chunk]);
-        this.take();
-        const lists = [...this.revisions.values()];
-        if (lists.length === WATCHES_OF_EACH && lists.every(({ length }) => length >= count)) resolve();
-      });
+    this.stream.on('data', (chunk: Buffer) => {
+      this.pending = Buffer.concat([this.pending, chunk]);
+      this.take();
+    });
+    await eventually(`${count} events of every watch that stood still`, () => {
+      const lists = [...this.revisions.values()];
+      return lists.length === WATCHES_OF_EACH && lists.every(({ length }) => length >= count);
     });
   }
 
@@ -171,11 +169,9 @@ it('two hundred watches whose clients read nothing cost little memory, hold nobo
   const stallers = Array.from({ length: STALLED_STREAMS }, () => new Staller(member));
   const reading = new Watchers(1);
   const heard: bigint[] = [];
-  let arrived: () => void = () => undefined;
   const quick = channels.openStream(member.address, WATCH.Watch, {
     receive: ({ events }) => {
       for (const { kv } of events) heard.push(BigInt(kv?.modRevision ?? 0));
-      arrived();
     },
     closed: (error) => (reading.lost = error),
   });
@@ -198,7 +194,7 @@ it('two hundred watches whose clients read nothing cost little memory, hold nobo
     `${Math.round(before / 1_000)} MB before ${PUTS} events of 100 kB, at most ${Math.round(most / 1_000)} MB\n`,
   );
   expect(most - before).toBeLessThan(GROWTH_MAX_KB);
-  while (heard.length < PUTS) await new Promise<void>((resolve) => (arrived = resolve));
+  await eventually('the watch that is read to have every event', () => heard.length >= PUTS);
   expect(heard).toEqual(revisions);
 
   const [late, ...others] = stallers;

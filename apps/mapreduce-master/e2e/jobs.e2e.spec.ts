@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { bundleProgram, MapReduceClient, type JobProgress, type JobRequest } from '@synod/client';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
-import { busyExecutor, eventually, isRunning, TestProcess } from './test-workers';
+import { busyExecutor, isRunning, TestProcess } from './test-workers';
 
 let folder: string;
 let master: TestProcess;
@@ -14,9 +14,6 @@ const channels = new GrpcChannels();
 const workers = new Map<string, TestProcess>();
 
 beforeAll(async () => {
-  execFileSync(process.execPath, ['tools/build/build.mjs', 'apps/mapreduce-master', 'apps/mapreduce-worker'], {
-    cwd: path.resolve(__dirname, '../../..'),
-  });
   folder = mkdtempSync(path.join(tmpdir(), 'synod-jobs-'));
   writeInput();
   master = new TestProcess('mapreduce-master', ['--node-id', 'm1', '--data-dir', path.join(folder, 'm1')]);
@@ -212,9 +209,9 @@ describe('a program that misbehaves', () => {
     const [w1, w3] = [workers.get('w1')?.pid ?? 0, workers.get('w3')?.pid ?? 0];
     const [survivor, orphan] = await Promise.all([busyExecutor(w1), busyExecutor(w3)]);
     await workers.get('w3')?.end('SIGKILL');
-    await eventually(() => !isRunning(orphan));
+    await eventually('the orphan to end', () => !isRunning(orphan));
     await client.cancel(address, jobId);
-    await eventually(() => !isRunning(survivor)); // Killed, and replaced.
+    await eventually('the executor of what was cancelled to end', () => !isRunning(survivor)); // And replaced.
     await startWorker('w3');
     await client.run(request('after'));
     expect(outputOf(path.join(folder, 'after')).sort()).toEqual(sequential('wordcount'));

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { eventually } from '@synod/eventually';
 
 const DIST = path.resolve(__dirname, '../../../dist/apps');
 
@@ -9,7 +10,6 @@ const DIST = path.resolve(__dirname, '../../../dist/apps');
 export class TestProcess {
   readonly lines: string[] = [];
   private readonly child: ChildProcess;
-  private readonly waiting = new Set<() => void>();
   private readonly exited: Promise<void>;
 
   constructor(app: 'mapreduce-master' | 'mapreduce-worker', flags: readonly string[]) {
@@ -18,9 +18,8 @@ export class TestProcess {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const stderr = this.child.stderr;
-    if (stderr !== null) createInterface({ input: stderr }).on('line', (line) => this.heard(line));
+    if (stderr !== null) createInterface({ input: stderr }).on('line', (line) => this.lines.push(line));
     this.exited = new Promise((resolve) => this.child.on('exit', () => resolve()));
-    void this.exited.then(() => this.wake());
   }
 
   get pid(): number {
@@ -29,13 +28,12 @@ export class TestProcess {
 
   /** The first log line with this message, as soon as it is there. */
   async logged(message: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      const line = this.lines.find((text) => text.includes(`"message":"${message}"`));
-      if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
+    const line = await eventually(`the log line ${message}`, () => {
       if (this.child.exitCode !== null || this.child.signalCode !== null)
         throw new Error(`the process ended: ${this.lines.join('\n')}`);
-      await new Promise<void>((resolve) => this.waiting.add(resolve));
-    }
+      return this.lines.find((text) => text.includes(`"message":"${message}"`));
+    });
+    return JSON.parse(line) as Record<string, unknown>;
   }
 
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
@@ -45,18 +43,6 @@ export class TestProcess {
 
   pause(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.child.kill(signal);
-  }
-
-  private heard(line: string): void {
-    this.lines.push(line);
-    this.wake();
-  }
-
-  private wake(): void {
-    for (const resolve of [...this.waiting]) {
-      this.waiting.delete(resolve);
-      resolve();
-    }
   }
 }
 
@@ -77,15 +63,12 @@ const BUSY_TICKS = 200;
 /** An executor of a daemon that computes: one that uses so much CPU time while it is looked at. */
 export async function busyExecutor(daemon: number): Promise<number> {
   const before = new Map<number, number>();
-  let busy: number | undefined;
-  await eventually(() => {
-    for (const pid of executorsOf(daemon)) {
+  return eventually(`an executor of process ${daemon} to be busy`, () =>
+    executorsOf(daemon).find((pid) => {
       if (!before.has(pid)) before.set(pid, cpuTicks(pid));
-      if (cpuTicks(pid) > (before.get(pid) ?? 0) + BUSY_TICKS) busy = pid;
-    }
-    return busy !== undefined;
-  });
-  return busy ?? 0;
+      return cpuTicks(pid) > (before.get(pid) ?? 0) + BUSY_TICKS;
+    }),
+  );
 }
 
 export function isRunning(pid: number): boolean {
@@ -97,11 +80,6 @@ export function isRunning(pid: number): boolean {
 function cpuTicks(pid: number): number {
   const fields = textOf(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
   return Number(fields[11]) + Number(fields[12]);
-}
-
-/** Resolves once a fact outside this process holds; jest's time-out bounds it. */
-export async function eventually(fact: () => boolean): Promise<void> {
-  while (!fact()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 function textOf(file: string): string {
