@@ -30,6 +30,11 @@ const planted: readonly (readonly [name: string, filePath: string, text: string]
     'libs/client/src/planted.ts',
     "import { World } from '@synod/simulation'; World;",
   ],
+  [
+    'an app that waits as tests do',
+    'apps/cli/src/planted.ts',
+    "import { eventually } from '@synod/eventually'; eventually;",
+  ],
   ['an app that imports an app by path', 'apps/cli/src/planted.ts', "import { x } from '../../consensus/src/node'; x;"],
   [
     'a library that imports an app by path',
@@ -58,6 +63,11 @@ const innocent: typeof planted = [
     'a spec that stands on the simulated world',
     'libs/wal/src/planted.spec.ts',
     "import { World } from '@synod/simulation'; World;",
+  ],
+  [
+    'an end-to-end test that waits',
+    'apps/cli/e2e/planted.ts',
+    "import { eventually } from '@synod/eventually'; eventually;",
   ],
   [
     'the simulator that builds a service host',
