@@ -73,7 +73,7 @@ beforeAll(async () => {
   await call(AUTH.AuthEnable, {});
   root = await authenticate('root', 'rootpw');
   ann = await authenticate('ann', 'annpw');
-}, 60_000);
+});
 
 afterAll(async () => {
   channels.close();
@@ -397,7 +397,7 @@ const throughEtcdctl = (): void => {
     expect((await etcdctl('bob:newpw', ['get', 'bob/2'], [leader])).text).toBe('bob/2\ntwo');
     expect((await etcdctl('bob:newpw', ['get', 'secret'], [leader])).text).toBe('etcdserver: permission denied');
     expect((await etcdctl(undefined, ['get', 'bob/2'], [leader])).text).toBe('etcdserver: user name is empty');
-  }, 60_000);
+  });
 };
 
 if (!ETCDCTL_MISSING) describe('etcdctl', throughEtcdctl);

@@ -20,7 +20,7 @@ beforeAll(async () => {
   cluster = await TestCluster.start(1);
   [member] = cluster.members as [TestMember];
   for (const key of ['a', 'b', 'c']) await put(key);
-}, 60_000);
+});
 
 afterAll(async () => {
   channels.close();

@@ -146,7 +146,7 @@ const suite = (): void => {
         () => false,
       );
     await eventually('etcd to answer', ready);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     channels.close();

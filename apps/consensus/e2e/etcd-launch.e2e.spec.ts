@@ -64,7 +64,7 @@ describe("three members started with etcd's flags alone", () => {
     // As a container would have it, and with the members in another order.
     third.run([], { ...variables(etcdFlags(third, [...listed].reverse().join())), ETCD_PORT: 'tcp://10.0.0.1:2379' });
     await cluster.ready();
-  }, 60_000);
+  });
   afterAll(() => cluster.destroy());
 
   it('are one cluster, under the names and URLs that they were given', async () => {

@@ -20,7 +20,7 @@ let cluster: TestCluster;
 
 beforeAll(async () => {
   cluster = await TestCluster.start(1);
-}, 60_000);
+});
 
 afterAll(async () => {
   channels.close();
@@ -168,7 +168,7 @@ const suite = (): void => {
         () => false,
       );
     }
-  }, 60_000);
+  });
   afterAll(() => twin.destroy());
 
   it('is replaced by an etcd cluster without its services noticing', () => useCoordination(twin.address));

@@ -57,7 +57,7 @@ describe.each([
     if (checked) await nobody.auth.authEnable();
     nobody.close();
     client = checked ? as(ROOT.username, ROOT.password) : new Etcd3(setting.options);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     client.close();

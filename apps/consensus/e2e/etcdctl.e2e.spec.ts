@@ -9,7 +9,7 @@ let cluster: TestCluster;
 
 beforeAll(async () => {
   cluster = await TestCluster.start(3);
-}, 60_000);
+});
 
 afterAll(() => cluster.destroy());
 
@@ -207,7 +207,7 @@ const suite = (): void => {
     expect(put().stdout).toBe('OK\n');
     to!.start();
     await to!.logged('"message":"ready"');
-  }, 60_000);
+  });
 
   it('refuses in the words of etcd', async () => {
     expect(await refusal('put', '', 'x')).toBe('etcdserver: key is not provided');
@@ -240,7 +240,7 @@ const suite = (): void => {
       timeout: 30_000,
     });
     expect(got.stdout).toBe('durable\n2\n');
-  }, 60_000);
+  });
 };
 
 if (!ETCDCTL_MISSING) describe('etcdctl', suite);

@@ -16,7 +16,7 @@ beforeAll(async () => {
   cluster = await TestCluster.plan(3);
   for (const member of cluster.members) member.start(['--lease-reads']);
   await cluster.ready();
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const member of cluster.members) member.signal('SIGCONT');
@@ -74,7 +74,7 @@ it('answers reads without the others for as long as the lease holds, and not for
   // On a busy machine the lease may be over before the others stand still.
   await eventually('a read that needed nobody', async () => readsAlone(await leader(), 0));
   expect(await readsAlone(await leader(), 1_000)).toBe(false);
-}, 60_000);
+});
 
 // etcd#20418 again: the lease that the leader had when it was stopped is over when it goes on.
 it('answers no read from before the leader was stopped, though it had a lease', async () => {
@@ -88,4 +88,4 @@ it('answers no read from before the leader was stopped, though it had a lease', 
   await pause();
   stopped.signal('SIGCONT');
   expect(new Set(await Promise.all(reads))).toEqual(new Set(['new']));
-}, 60_000);
+});

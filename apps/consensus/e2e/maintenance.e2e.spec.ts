@@ -30,7 +30,7 @@ beforeAll(async () => {
   cluster = await TestCluster.plan(3);
   for (const member of cluster.members) member.start(flags);
   await cluster.ready();
-}, 60_000);
+});
 
 afterAll(async () => {
   await cluster.destroy();
@@ -250,7 +250,7 @@ it('refuses puts at its quota, lets room be made, and goes on by itself', async 
   await eventually('the alarm to end', async () => (await alarmsOf()) === 0);
   const inUse = async (): Promise<number> => Number((await call(second, MAINTENANCE.Status, {})).dbSizeInUse);
   await eventually('the space to be given back', async () => (await inUse()) < QUOTA / 2);
-}, 60_000);
+});
 
 it('finds a member whose store holds what the log did not put there, and names it', async () => {
   const [first, , third] = cluster.members;
@@ -286,7 +286,7 @@ it('finds a member whose store holds what the log did not put there, and names i
   const hashOf = async (member: TestMember | undefined) =>
     (await call(member, MAINTENANCE.HashKV, { revision: now?.revision ?? '' })).hash;
   expect(await hashOf(third)).toBe(await hashOf(first));
-}, 120_000);
+});
 
 /** Fills the disk below a folder by so much. */
 function fill(folder: string, size: number): void {
@@ -319,31 +319,27 @@ if (!DISK_FILLS) {
   process.stdout.write('not run: a disk that runs full (needs 4 GiB, and a disk on which fallocate takes room)\n');
 }
 
-(DISK_FILLS ? it : it.skip)(
-  'keeps the reserve of a disk that runs full, and goes on when there is room',
-  async () => {
-    const alone = await TestCluster.plan(1);
-    try {
-      const [member] = alone.members;
-      member?.start(['--disk-reserve-bytes', String(roomIn(alone.folder) - MARGIN)]);
-      await alone.ready();
-      const put = (): Promise<unknown> => detailsOf(call(member, KV.Put, { key: bytes('k') }));
-      expect(await put()).toBe('done');
-      fill(alone.folder, MARGIN + 512 * MIB);
-      await eventually('the disk to be found full', async () => (await put()) === NO_SPACE);
-      await eventually(
-        'an error in the status',
-        async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0,
-      );
-      expect((await call(member, KV.DeleteRange, { key: bytes('k') })).deleted).toBe('1');
-      rmSync(path.join(alone.folder, 'filler'));
-      await eventually('a put to be accepted', async () => (await put()) === 'done');
-      const alarmsLeft = async (): Promise<number> =>
-        (await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length;
-      await eventually('the alarm to end', async () => (await alarmsLeft()) === 0);
-    } finally {
-      await alone.destroy();
-    }
-  },
-  60_000,
-);
+(DISK_FILLS ? it : it.skip)('keeps the reserve of a disk that runs full, and goes on when there is room', async () => {
+  const alone = await TestCluster.plan(1);
+  try {
+    const [member] = alone.members;
+    member?.start(['--disk-reserve-bytes', String(roomIn(alone.folder) - MARGIN)]);
+    await alone.ready();
+    const put = (): Promise<unknown> => detailsOf(call(member, KV.Put, { key: bytes('k') }));
+    expect(await put()).toBe('done');
+    fill(alone.folder, MARGIN + 512 * MIB);
+    await eventually('the disk to be found full', async () => (await put()) === NO_SPACE);
+    await eventually(
+      'an error in the status',
+      async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0,
+    );
+    expect((await call(member, KV.DeleteRange, { key: bytes('k') })).deleted).toBe('1');
+    rmSync(path.join(alone.folder, 'filler'));
+    await eventually('a put to be accepted', async () => (await put()) === 'done');
+    const alarmsLeft = async (): Promise<number> =>
+      (await call(member, MAINTENANCE.Alarm, { action: 'GET' })).alarms.length;
+    await eventually('the alarm to end', async () => (await alarmsLeft()) === 0);
+  } finally {
+    await alone.destroy();
+  }
+});

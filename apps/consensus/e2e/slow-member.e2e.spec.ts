@@ -80,7 +80,7 @@ beforeAll(async () => {
   const leads = await Promise.all(cluster.members.map(isLeader));
   leader = cluster.members[leads.indexOf(true)]!;
   followers = cluster.members.filter((member) => member !== leader);
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const member of cluster.members) member.signal('SIGCONT');

@@ -129,7 +129,12 @@ export class TestCluster {
   static async start(size: number): Promise<TestCluster> {
     const cluster = await TestCluster.plan(size);
     for (const member of cluster.members) member.start();
-    await cluster.ready();
+    try {
+      await cluster.ready();
+    } catch (error) {
+      await cluster.destroy(); // Nobody else knows it yet.
+      throw error;
+    }
     return cluster;
   }
 

@@ -41,7 +41,7 @@ beforeAll(async () => {
   secured = await TlsCluster.start();
   ({ cluster, clients, peers, ca, client } = secured);
   stranger = await TestAuthority.create('stranger');
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const each of open) each.close();

@@ -29,7 +29,7 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 
 beforeAll(async () => {
   cluster = await TestCluster.start(3);
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const session of sessions) session.destroy();
