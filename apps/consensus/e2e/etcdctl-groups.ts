@@ -21,8 +21,8 @@ interface Call {
 }
 
 /**
- * Runs a command of every group that etcdctl 3.4 has, but `check`, which takes a minute, as one user that may do everything; each has to say what
- * it says of an etcd.
+ * Runs a command of every group that etcdctl 3.4 has as one user that may do everything; each has to say what it says of an etcd. But for `check`:
+ * `check perf` takes a minute, and `check datascale` wants metrics on the clients' port.
  * @param name keeps what it writes apart from what another run wrote
  */
 export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<void> {
