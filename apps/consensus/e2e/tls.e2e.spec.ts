@@ -141,7 +141,7 @@ describe('three members with TLS on every port', () => {
       const endpoints = cluster.endpoints.map((endpoint) => `https://${endpoint}`).join();
       const { stdout, stderr } = spawnSync(
         'etcdctl',
-        ['--endpoints', endpoints, '--cacert', ca, '--command-timeout=10s', '--dial-timeout=2s', ...args],
+        ['--endpoints', endpoints, '--cacert', ca, '--command-timeout=20s', '--dial-timeout=5s', ...args],
         { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8', timeout: 30_000 },
       );
       return stdout + stderr;
@@ -157,7 +157,7 @@ describe('three members with TLS on every port', () => {
 /** How one attempt of etcdctl ended. */
 async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<string> {
   const tls = ['--cacert', ca, '--cert', identity.cert, '--key', identity.key];
-  const flags = ['--endpoints', cluster.endpoints.map((each) => `https://${each}`).join(), '--command-timeout=10s'];
+  const flags = ['--endpoints', cluster.endpoints.map((each) => `https://${each}`).join(), '--command-timeout=20s'];
   return new Promise((resolve) => {
     const env = { ...process.env, ETCDCTL_API: '3' };
     execFile('etcdctl', [...flags, ...tls, ...words], { env }, (_, stdout, stderr) => resolve(stdout + stderr));
@@ -169,7 +169,7 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
   const endpoints = cluster.members.filter(({ runs }) => runs).map(({ address }) => `https://${address}`);
   return {
     endpoints,
-    flags: ['--cacert', ca, '--cert', cert, '--key', key, '--command-timeout=10s'],
+    flags: ['--cacert', ca, '--cert', cert, '--key', key, '--command-timeout=20s'],
     mirrorFlags: ['--dest-cacert', ca, '--dest-cert', cert, '--dest-key', key],
     folder: cluster.folder,
   };
@@ -223,7 +223,7 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
     for (let index = 0; index < 10; index++) expect(found).toContain(`ann/${index}\n`);
     expect(await etcdctl(root, 'auth', 'disable')).toBe('Authentication Disabled\n');
   },
-  120_000,
+  240_000,
 );
 
 it('the other services and synod reach them with a certificate', async () => {
