@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { serviceDefinition } from '@synod/contracts';
+import { serviceDefinition, type etcdserverpb } from '@synod/contracts';
 import { eventually } from '@synod/eventually';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
@@ -9,6 +9,7 @@ import { callerOver } from './caller';
 import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
+const WATCH = serviceDefinition('etcdserverpb.Watch');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
 const LOCK = serviceDefinition('v3lockpb.Lock');
 const ELECTION = serviceDefinition('v3electionpb.Election');
@@ -41,6 +42,34 @@ async function leaderOf(members: readonly TestMember[]): Promise<TestMember> {
     if (header?.memberId === leader) return member;
   }
   throw new Error('no member leads');
+}
+
+interface Watching {
+  readonly responses: etcdserverpb.WatchResponse__Output[];
+  /** What the stream ended with. */
+  readonly ended: Promise<unknown>;
+}
+
+/** Watches a key; resolves when the watch stands. */
+function watching(member: TestMember | undefined, key: Buffer, metadata: Record<string, string>): Promise<Watching> {
+  return new Promise((stands) => {
+    const responses: etcdserverpb.WatchResponse__Output[] = [];
+    const ended = new Promise<unknown>((closed) => {
+      const stream = channels.openStream(
+        member?.address ?? '',
+        WATCH.Watch,
+        {
+          receive: (response) => {
+            responses.push(response);
+            if (response.created) stands({ responses, ended });
+          },
+          closed: (error) => closed(statusOf(error)),
+        },
+        { metadata },
+      );
+      stream.send({ createRequest: { key } });
+    });
+  });
 }
 
 describe('three members', () => {
@@ -109,17 +138,31 @@ describe('three members', () => {
   it('say that they cannot serve when two are gone, and serve again by themselves', async () => {
     const cluster = await started(3);
     const [first, second, third] = cluster.members;
+    const key = bytes('a');
+    // Two kinds of client: who would rather go elsewhere than be with a member that is cut off, and who says nothing of the kind.
+    const wantsLeader = { hasleader: 'true' };
+    const [impatient, patient] = [await watching(first, key, wantsLeader), await watching(first, key, {})];
     await Promise.all([second?.kill('SIGKILL'), third?.kill('SIGKILL')]);
     await first?.logged('not ready: no majority of members answers');
     expect((await call(first, HEALTH.Check, {})).status).toBe('NOT_SERVING');
-    const refused = await call(first, KV.Put, { key: bytes('a') }).catch(statusOf);
-    expect(refused).toMatchObject({
-      details: expect.stringMatching(/^etcdserver: (request timed out|no leader)/) as string,
-    });
-    expect((await call(first, KV.Range, { key: bytes('a'), serializable: true })).count).toBe('0');
+    const noLeader = { code: 14, details: 'etcdserver: no leader' };
+    const wanting = { deadlineMs: 2_000, metadata: wantsLeader };
+    for (const serializable of [false, true]) {
+      const asked = channels.callUnary(first?.address ?? '', KV.Range, { key, serializable }, wanting);
+      expect(await asked.catch(statusOf)).toMatchObject(noLeader);
+    }
+    expect((await call(first, KV.Range, { key, serializable: true })).count).toBe('0');
+    const waited = [call(first, KV.Put, { key }), call(first, KV.Range, { key })].map((each) => each.catch(statusOf));
+    expect(await impatient.ended).toMatchObject(noLeader);
+    expect(impatient.responses.at(-1)).toMatchObject({ canceled: true, cancelReason: noLeader.details });
+    for (const refused of await Promise.all(waited)) {
+      expect(refused).toMatchObject({ details: expect.stringMatching(/^etcdserver: request timed out/) as string });
+    }
     second?.start();
     await second?.logged('"message":"ready"');
-    await call(first, KV.Put, { key: bytes('a') });
+    await call(first, KV.Put, { key });
+    const heard = (): boolean => patient.responses.at(-1)?.events[0]?.kv?.key.equals(key) === true;
+    await eventually('the watch to go on', heard);
     await eventually('it to serve again', async () => (await call(first, HEALTH.Check, {})).status === 'SERVING');
   });
 

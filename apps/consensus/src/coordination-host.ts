@@ -117,6 +117,7 @@ export class CoordinationHost {
   readonly desk: LeaderDesk;
   readonly gatekeeper: Gatekeeper;
   readonly limits: RequestLimits;
+  readonly electionTimeoutUs: number;
   readonly snapshots: SnapshotViews;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
@@ -138,6 +139,7 @@ export class CoordinationHost {
   constructor(private readonly options: CoordinationHostOptions) {
     const { ports, store, prefix, nodeId, electionTimeoutUs = DEFAULT_TIMES.electionTimeoutUs } = options;
     this.limits = options.limits ?? DEFAULT_REQUEST_LIMITS;
+    this.electionTimeoutUs = electionTimeoutUs;
     const timeoutUs = requestTimeoutUs(electionTimeoutUs);
     this.waits = new AppliedWaits(ports.timers, timeoutUs);
     this.leaseTtlMinSeconds = leaseTtlMinSeconds(electionTimeoutUs);
