@@ -1,6 +1,7 @@
+import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { serviceDefinition } from '@synod/contracts';
-import { GrpcChannels, statusOf } from '@synod/rpc';
+import { GrpcChannels } from '@synod/rpc';
 import fc from 'fast-check';
 import { ACCESS_RULES } from '../src/services/access-rules';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -15,15 +16,18 @@ const KV = serviceDefinition('etcdserverpb.KV');
 const channels = new GrpcChannels();
 let cluster: TestCluster;
 let member: TestMember;
+let session: ClientHttp2Session;
 
 beforeAll(async () => {
   cluster = await TestCluster.start(1);
   [member] = cluster.members as [TestMember];
+  session = connectHttp2(`http://${member.address}`);
   for (const key of ['a', 'b', 'c']) await put(key);
 });
 
 afterAll(async () => {
   channels.close();
+  session.destroy();
   await cluster.destroy();
 });
 
@@ -97,8 +101,9 @@ const PATHS = Object.entries(ACCESS_RULES).flatMap(([service, rules]) =>
   Object.keys(rules).map((method) => `/${service}/${method}`),
 );
 const STREAM = '/synod.consensus.v1.KvStream/Exchange';
-/** INTERNAL: an exception that nobody thought of. */
+/** An exception that nobody thought of, unless it is in the words of etcd for bytes that are no request. */
 const INTERNAL = 13;
+const UNDECODABLE = /^grpc: (error unmarshalling request:|failed to unmarshal the received message) /;
 
 it('answers every malformed request of every call, and changes nothing by one that it refuses', async () => {
   const ended = new Set<number>();
@@ -110,7 +115,7 @@ it('answers every malformed request of every call, and changes nothing by one th
       if (outcome !== undefined) {
         ended.add(outcome.code);
         const shown = `${path} ${bytes.toString('hex')} ended with ${outcome.code} ${outcome.details}`;
-        expect([shown, outcome.code]).not.toEqual([shown, INTERNAL]);
+        if (!UNDECODABLE.test(outcome.details)) expect([shown, outcome.code]).not.toEqual([shown, INTERNAL]);
         if (outcome.code !== 0) expect([shown, after]).toEqual([shown, before]);
       }
       before = after;
@@ -121,18 +126,173 @@ it('answers every malformed request of every call, and changes nothing by one th
   expect(await put('after')).toMatchObject({});
 }, 240_000);
 
-it('refuses what is too large in the words of etcd, and what no call is at all', async () => {
-  const large = { key: Buffer.from('large'), value: Buffer.alloc(1600 * 1024) };
-  const refusal = await channels.callUnary(member.address, KV.Put, large, options).catch(statusOf);
-  expect(refusal).toMatchObject({ code: 3, details: 'etcdserver: request is too large' });
-  const huge = { ...large, value: Buffer.alloc(17 * 1024 * 1024) };
-  expect(await channels.callUnary(member.address, KV.Put, huge, options).catch(statusOf)).toMatchObject({ code: 8 });
-  expect(await send(member.address, STREAM, Buffer.from('ff', 'hex'))).toEqual({
-    code: 3,
-    details: `a request to ${STREAM} cannot be decoded; its bytes are not of the type that the method takes`,
+/** A message as it goes on the wire. @param claimed its size, if it is not told as it is */
+function frame(message: Buffer, claimed = message.length, compressed = 0): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(compressed);
+  head.writeUInt32BE(claimed, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** How a call ended whose body is these bytes and no more. */
+function sendBody(path: string, body: Buffer, headers: Record<string, string> = {}): Promise<[number, string]> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...headers,
+    });
+    const said: IncomingHttpHeaders = {};
+    stream.on('response', (all) => Object.assign(said, all));
+    stream.on('trailers', (all) => Object.assign(said, all));
+    stream.on('error', reject);
+    stream.on('close', () =>
+      resolve([Number(said['grpc-status']), decodeURIComponent(String(said['grpc-message'] ?? ''))]),
+    );
+    stream.resume();
+    stream.end(body);
   });
-  expect(await send(member.address, '/etcdserverpb.KV/Steal', Buffer.alloc(0))).toMatchObject({ code: 12 });
-  expect(await send(member.address, '/no.such/Service', Buffer.alloc(0))).toMatchObject({ code: 12 });
+}
+
+const RANGE = '/etcdserverpb.KV/Range';
+const PUT = '/etcdserverpb.KV/Put';
+const TXN = '/etcdserverpb.KV/Txn';
+const WATCH = '/etcdserverpb.Watch/Watch';
+const KEEP_ALIVE = '/etcdserverpb.Lease/LeaseKeepAlive';
+const ALARM = '/etcdserverpb.Maintenance/Alarm';
+const LONGER_THAN_IT_IS = Buffer.from('0a0561', 'hex');
+const key = prefixed(1, Buffer.from('k'));
+const putOf = (bytes: number): Buffer =>
+  Buffer.concat([key, Buffer.from([0x12]), varintOf(bytes), Buffer.alloc(bytes)]);
+const compareOf = (...fields: Buffer[]): Buffer =>
+  frame(prefixed(1, Buffer.concat([...fields, prefixed(3, Buffer.from('k'))])));
+const MIB = 1024 * 1024;
+const call = (reason: string): string => `grpc: error unmarshalling request: ${reason}`;
+const stream = (reason: string): string => `grpc: failed to unmarshal the received message ${reason}`;
+
+function varintOf(value: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest >>>= 7) {
+    bytes.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest <= 127) return Buffer.from(bytes);
+  }
+}
+
+// Each was sent to etcd 3.4, and is answered with its status and text; the README names where not.
+it.each<[string, string, Buffer, number, string]>([
+  ['a call that ends in a field', RANGE, frame(LONGER_THAN_IT_IS), 13, call('unexpected EOF')],
+  ['a call that ends in a tag', '/v3lockpb.Lock/Lock', frame(Buffer.from('ff', 'hex')), 13, call('unexpected EOF')],
+  [
+    'a field of no type',
+    '/etcdserverpb.Auth/UserAdd',
+    frame(Buffer.from('7f', 'hex')),
+    13,
+    call('proto: illegal wireType 7'),
+  ],
+  ['a watch that ends in a field', WATCH, frame(LONGER_THAN_IT_IS), 13, stream('unexpected EOF')],
+  ['a keep-alive that ends in a tag', KEEP_ALIVE, frame(Buffer.from('ff', 'hex')), 13, stream('unexpected EOF')],
+  [
+    'a question with many answers',
+    '/v3electionpb.Election/Observe',
+    frame(LONGER_THAN_IT_IS),
+    13,
+    stream('unexpected EOF'),
+  ],
+  ['a request of 1.6 MiB', PUT, frame(putOf(1.6 * MIB)), 3, 'etcdserver: request is too large'],
+  [
+    'a message of 2.2 MiB',
+    PUT,
+    frame(putOf(2306867)),
+    8,
+    'grpc: received message larger than max (2306875 vs. 2097152)',
+  ],
+  [
+    'a message said to be of 3 GiB',
+    PUT,
+    frame(key, 3 * 2 ** 30),
+    8,
+    'grpc: received message larger than max (3221225472 vs. 2097152)',
+  ],
+  [
+    'a watch of 2.2 MiB',
+    WATCH,
+    frame(putOf(2306867)),
+    8,
+    'grpc: received message larger than max (2306875 vs. 2097152)',
+  ],
+  [
+    'a method that is none',
+    '/etcdserverpb.KV/Steal',
+    frame(key),
+    12,
+    'unknown method Steal for service etcdserverpb.KV',
+  ],
+  ['a service that is none', '/no.such/Service', frame(key), 12, 'unknown service no.such'],
+  [
+    'a compressed message that names no encoding',
+    RANGE,
+    frame(key, key.length, 1),
+    13,
+    'grpc: compressed flag set with identity or empty encoding',
+  ],
+  // Not as etcd answers them.
+  ['a path of one part', '/nosuch', frame(key), 12, 'malformed method name: "/nosuch"'],
+  ['a call that ends in a message', RANGE, frame(key, 9), 13, 'the request stream ended in the midst of a message'],
+  ['a watch that ends in a message', WATCH, frame(key, 9), 13, 'the request stream ended in the midst of a message'],
+  ['a call of no message', RANGE, Buffer.alloc(0), 12, 'the call has no request message'],
+  [
+    'a comparison that is not known',
+    TXN,
+    compareOf(Buffer.from([0x08, 9])),
+    3,
+    'a comparison has a target or a result that this release does not know',
+  ],
+  [
+    'a comparison of what is not known',
+    TXN,
+    compareOf(Buffer.from([0x10, 9])),
+    3,
+    'a comparison has a target or a result that this release does not know',
+  ],
+  [
+    'an order that is not known',
+    RANGE,
+    frame(Buffer.concat([key, Buffer.from([0x28, 9])])),
+    3,
+    'etcdserver: invalid sort option',
+  ],
+  [
+    'an order by what is not known',
+    RANGE,
+    frame(Buffer.concat([key, Buffer.from([0x30, 9])])),
+    3,
+    'etcdserver: invalid sort option',
+  ],
+  [
+    'an act on alarms that is not known',
+    ALARM,
+    frame(Buffer.from([0x08, 9])),
+    3,
+    'an alarm has a type or an action that this release does not know',
+  ],
+])('refuses %s', async (_, path, body, code, text) => {
+  const before = await contents();
+  expect(await sendBody(path, body)).toEqual([code, text]);
+  expect(await contents()).toBe(before);
+});
+
+it('refuses an encoding that it does not speak in the words of etcd, and by its own what is not of its contract', async () => {
+  const body = frame(key, key.length, 1);
+  expect(await sendBody(RANGE, body, { 'grpc-encoding': 'snappy' })).toEqual([
+    12,
+    'grpc: Decompressor is not installed for grpc-encoding "snappy"',
+  ]);
+  expect(await sendBody(STREAM, frame(LONGER_THAN_IT_IS))).toEqual([
+    3,
+    `a request to ${STREAM} cannot be decoded; its bytes are not of the type that the method takes`,
+  ]);
 });
 
 it('survives whatever comes to its ports that is no call', async () => {

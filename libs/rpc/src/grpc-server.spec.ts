@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { serviceDefinition } from '@synod/contracts';
 import { invariant } from '@synod/invariant';
 import { SynodError, type ErrorKind } from '@synod/runtime';
@@ -7,6 +7,7 @@ import { formatAddress } from './address';
 import { StatusError, statusOf } from './error-table';
 import type { ServiceHandlers } from './handlers';
 import type { GrpcServer } from './grpc-server';
+import type { Undecodable } from './served-method';
 import { gate, withServer, type TestServer } from './test-server';
 import { currentTraceId } from './trace';
 
@@ -107,16 +108,43 @@ describe('GrpcServer: unary calls', () => {
     });
   });
 
-  it('refuses a message over the limit with RESOURCE_EXHAUSTED, and goes on', async () => {
-    await withServer({ messageBytesMax: 1_000 }, kv({ Put: () => ({}) }), async ({ channels, address }) => {
-      const put = (bytes: number) =>
-        channels.callUnary(address, Put, { key, value: Buffer.alloc(bytes) }, { deadlineMs: DEADLINE_MS });
-      await expect(put(2_000)).rejects.toMatchObject({
-        kind: 'overloaded',
-        message: expect.stringMatching(/larger than max \(20\d\d vs/) as string,
-      });
-      await put(10);
+  it('answers them as the contract of a service prescribes, for calls and for streams', async () => {
+    const undecodable: Undecodable = (cause, { stream }) =>
+      new StatusError(status.INTERNAL, `${cause.name}, ${stream ? 'stream' : 'call'}`);
+    const prepare = (server: GrpcServer): void => {
+      kv({ Range: () => ({}) }, { undecodable })(server);
+      const Watch = async (requests: AsyncIterable<unknown>): Promise<void> =>
+        void (await requests[Symbol.asyncIterator]().next());
+      server.addService('etcdserverpb.Watch', { Watch }, { undecodable });
+    };
+    await withServer({}, prepare, async ({ channels, address, logged }) => {
+      const endOf = (path: string): Promise<unknown> =>
+        new Promise((resolve) => {
+          const call = channels.openBytes(address, path);
+          call.on('error', ({ code, details }: ServiceError) => resolve([code, details]));
+          call.resume();
+          call.end(Buffer.from([0x0a, 0x7f]));
+        });
+      expect(await endOf(Range.path)).toEqual([status.INTERNAL, 'RangeError, call']);
+      expect(await endOf(Watch.path)).toEqual([status.INTERNAL, 'RangeError, stream']);
+      // It is the client's doing: nobody looks for a bug here.
+      expect(logged.filter(({ level }) => level === 'error')).toEqual([]);
     });
+  });
+
+  it('refuses a message over the limit of the server or of a service with RESOURCE_EXHAUSTED, and goes on', async () => {
+    const handlers: ServiceHandlers<'etcdserverpb.KV'> = { Put: () => ({}) };
+    const put = ({ channels, address }: TestServer, bytes: number) =>
+      channels.callUnary(address, Put, { key, value: Buffer.alloc(bytes) }, { deadlineMs: DEADLINE_MS });
+    const scenario = async (bench: TestServer): Promise<void> => {
+      await expect(put(bench, 2_000)).rejects.toMatchObject({
+        kind: 'overloaded',
+        message: expect.stringMatching(/grpc: received message larger than max \(20\d\d vs. 1000\)$/) as string,
+      });
+      await put(bench, 10);
+    };
+    await withServer({ messageBytesMax: 1_000 }, kv(handlers), scenario);
+    await withServer({}, kv(handlers, { messageBytesMax: 1_000 }), scenario);
   });
 
   it('bounds the calls being served', async () => {

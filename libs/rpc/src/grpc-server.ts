@@ -25,7 +25,7 @@ import { IncomingCall, timeoutMs } from './incoming-call';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 import { noObserver, type RpcObserver } from './observer';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
-import { finish, ServedMethod, type ServeCall } from './served-method';
+import { finish, refuseUndecodable, ServedMethod, type ServeCall, type Undecodable } from './served-method';
 import type { TlsMaterial } from './tls-files';
 
 export interface GrpcServerOptions {
@@ -45,6 +45,10 @@ export interface GrpcServerOptions {
 export interface ServiceOptions {
   /** For unary calls whose clients set no nearer deadline; Infinity for services whose calls wait by nature, such as locks. Streams have none. */
   readonly deadlineMsMax?: number;
+  /** Of one message of a request; the server's bound by default. */
+  readonly messageBytesMax?: number;
+  /** For contracts that prescribe how bytes are refused that are not of the type which the method takes. */
+  readonly undecodable?: Undecodable;
 }
 
 /** A unary call that is not done by then is stuck, not slow. */
@@ -54,6 +58,12 @@ const FAREWELL_MS = 250;
 
 type AnyDefinition = Readonly<Record<string, MethodDefinition<MessageShape, MessageShape>>>;
 type AnyHandler = AnyUnaryHandler & AnyClientStreamHandler & AnyServerStreamHandler & AnyBidiHandler;
+
+/** What is served under one path. */
+interface Route {
+  readonly serve: ServeCall;
+  readonly messageBytesMax: number;
+}
 
 /**
  * A listening gRPC server. Every one serves health and reflection besides what is added to it, and treats all calls alike: bounded
@@ -66,7 +76,7 @@ export class GrpcServer {
   private readonly gate: CallGate;
   private readonly limits: RpcLimits;
   private readonly services = new Set<string>();
-  private readonly methods = new Map<string, ServeCall>();
+  private readonly routes = new Map<string, Route>();
 
   constructor(options: GrpcServerOptions) {
     this.limits = { ...DEFAULT_RPC_LIMITS, ...options.limits };
@@ -111,9 +121,10 @@ export class GrpcServer {
   addStream(path: string, serve: (call: IncomingCall, context: CallContext) => Promise<void>): void {
     this.announce(path.slice(1, path.lastIndexOf('/')));
     const policy: CallPolicy = { method: path, stream: true, exempt: false, deadlineMsMax: Infinity };
-    this.register(path, (call) => {
+    const serveCall: ServeCall = (call) => {
       void this.gate.run(call, policy, (context) => serve(call, context)).then((outcome) => finish(outcome, call));
-    });
+    };
+    this.register(path, { serve: serveCall, messageBytesMax: this.limits.messageBytesMax });
   }
 
   /**
@@ -139,7 +150,8 @@ export class GrpcServer {
     this.listener.destroy();
   }
 
-  private addMethod(definition: AnyDefinition[string], handler: AnyHandler, { deadlineMsMax }: ServiceOptions): void {
+  private addMethod(definition: AnyDefinition[string], handler: AnyHandler, options: ServiceOptions): void {
+    const { deadlineMsMax, messageBytesMax = this.limits.messageBytesMax, undecodable = refuseUndecodable } = options;
     const { path, requestStream, responseStream } = definition;
     const stream = requestStream || responseStream;
     const policy: CallPolicy = {
@@ -149,16 +161,17 @@ export class GrpcServer {
       // A watch, or a long snapshot, is no call that is stuck.
       deadlineMsMax: stream ? Infinity : (deadlineMsMax ?? DEADLINE_MS_MAX),
     };
-    const served = new ServedMethod(this.gate, policy, definition, this.limits);
-    if (requestStream && responseStream) this.register(path, served.bidi(handler));
-    else if (requestStream) this.register(path, served.clientStream(handler));
-    else if (responseStream) this.register(path, served.serverStream(handler));
-    else this.register(path, served.unary(handler));
+    const served = new ServedMethod(this.gate, policy, definition, this.limits, undecodable);
+    const register = (serve: ServeCall): void => this.register(path, { serve, messageBytesMax });
+    if (requestStream && responseStream) register(served.bidi(handler));
+    else if (requestStream) register(served.clientStream(handler));
+    else if (responseStream) register(served.serverStream(handler));
+    else register(served.unary(handler));
   }
 
-  private register(path: string, serve: ServeCall): void {
-    if (this.methods.has(path)) throw new Error(`${path} is served twice`);
-    this.methods.set(path, serve);
+  private register(path: string, route: Route): void {
+    if (this.routes.has(path)) throw new Error(`${path} is served twice`);
+    this.routes.set(path, route);
   }
 
   /** A request came in on a connection. */
@@ -172,14 +185,23 @@ export class GrpcServer {
     }
     const path = headers[':path'] ?? '';
     const timeout = timeoutMs(headers['grpc-timeout']);
-    const call = new IncomingCall(stream, headers, this.limits.messageBytesMax, Date.now() + (timeout ?? Infinity));
-    const serve = this.methods.get(path);
+    const route = this.routes.get(path);
+    const { messageBytesMax } = route ?? this.limits;
+    const call = new IncomingCall(stream, headers, messageBytesMax, Date.now() + (timeout ?? Infinity));
     if (timeout === undefined) {
       call.finish({ code: status.INTERNAL, details: 'grpc-timeout is malformed', metadata: {} });
-    } else if (serve === undefined) {
-      const details = `The server does not implement the method ${path}`;
-      call.finish({ code: status.UNIMPLEMENTED, details, metadata: {} });
-    } else serve(call);
+    } else if (route === undefined) {
+      call.finish({ code: status.UNIMPLEMENTED, details: this.unknown(path), metadata: {} });
+    } else route.serve(call);
+  }
+
+  /** In the words of grpc-go, which its clients may look for. */
+  private unknown(path: string): string {
+    const [, service, method] = /^\/(.*)\/([^/]*)$/.exec(path) ?? [];
+    if (service === undefined) return `malformed method name: ${JSON.stringify(path)}`;
+    return this.services.has(service)
+      ? `unknown method ${method} for service ${service}`
+      : `unknown service ${service}`;
   }
 
   private announce(service: string): void {

@@ -1,5 +1,6 @@
 // Serving.
 export { GrpcServer, type GrpcServerOptions, type ServiceOptions } from './grpc-server';
+export type { Undecodable } from './served-method';
 export type { Handler, ResponseWriter, ServiceHandlers } from './handlers';
 export type { CallContext } from './call-context';
 export type { Health } from './health';

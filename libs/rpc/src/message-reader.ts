@@ -6,7 +6,8 @@ export const MESSAGE_HEADER_BYTES = 5;
 
 /**
  * Puts the messages of a call together from the chunks of its stream.
- * Source: "gRPC over HTTP2" (doc/PROTOCOL-HTTP2.md), Length-Prefixed-Message. Differs in that no compression is spoken.
+ * Source: "gRPC over HTTP2" (doc/PROTOCOL-HTTP2.md), Length-Prefixed-Message. Differs in that no compression is spoken. What is refused is
+ * so in the words of grpc-go, which its clients may look for.
  */
 export class MessageReader {
   /** What has come of a message that is not whole; mostly a chunk holds a whole one. */
@@ -56,7 +57,7 @@ export class MessageReader {
     if (bytes[at] !== 0) throw this.compressed();
     const size = bytes.readUInt32BE(at + 1);
     if (size > this.messageBytesMax) {
-      const details = `Received message larger than max (${size} vs ${this.messageBytesMax})`;
+      const details = `grpc: received message larger than max (${size} vs. ${this.messageBytesMax})`;
       throw new StatusError(status.RESOURCE_EXHAUSTED, details);
     }
     return MESSAGE_HEADER_BYTES + size;
@@ -65,8 +66,9 @@ export class MessageReader {
   /** As doc/compression.md has it. */
   private compressed(): StatusError {
     if (this.encoding === 'identity')
-      return new StatusError(status.INTERNAL, 'a message is marked as compressed, and the call names no encoding');
-    return new StatusError(status.UNIMPLEMENTED, `the encoding ${JSON.stringify(this.encoding)} is not supported`);
+      return new StatusError(status.INTERNAL, 'grpc: compressed flag set with identity or empty encoding');
+    const details = `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(this.encoding)}`;
+    return new StatusError(status.UNIMPLEMENTED, details);
   }
 }
 

@@ -19,13 +19,23 @@ type Definition = MethodDefinition<MessageShape, MessageShape>;
 /** Serves the calls of one method. */
 export type ServeCall = (call: IncomingCall) => void;
 
-/** The four shapes of a method. Bytes that are no request are an INVALID_ARGUMENT that names the method. */
+/** @returns what a call fails with whose bytes are not of the type that its method takes */
+export type Undecodable = (cause: Error, policy: CallPolicy) => Error;
+
+/** Unless a service says otherwise: INVALID_ARGUMENT with the name of the method. */
+export const refuseUndecodable: Undecodable = (cause, { method }) => {
+  const text = `a request to ${method} cannot be decoded; its bytes are not of the type that the method takes`;
+  return new SynodError('invalid-argument', text, { cause });
+};
+
+/** The four shapes of a method. */
 export class ServedMethod {
   constructor(
     private readonly gate: CallGate,
     private readonly policy: CallPolicy,
     private readonly definition: Definition,
     private readonly limits: RpcLimits,
+    private readonly undecodable: Undecodable,
   ) {}
 
   unary(handler: AnyUnaryHandler): ServeCall {
@@ -78,8 +88,7 @@ export class ServedMethod {
     try {
       return this.definition.requestDeserialize(bytes);
     } catch (cause) {
-      const text = `a request to ${this.policy.method} cannot be decoded; its bytes are not of the type that the method takes`;
-      throw new SynodError('invalid-argument', text, { cause });
+      throw this.undecodable(cause as Error, this.policy);
     }
   }
 

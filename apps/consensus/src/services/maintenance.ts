@@ -1,5 +1,6 @@
 import type { etcdserverpb } from '@synod/contracts';
 import type { ServiceHandlers } from '@synod/rpc';
+import { SynodError } from '@synod/runtime';
 import { EtcdError } from '../state/errors';
 import { hashHistory, hashState } from '../snapshot-hash';
 import type { Alarm } from '../state/requests';
@@ -14,7 +15,11 @@ export function maintenanceService(member: ServedMember): ServiceHandlers<'etcds
     Status: (_, context) => member.answer(context, () => statusOf(member)),
     Alarm: ({ action, memberID, alarm }, context) =>
       member.answer(context, async () => {
-        const type = ALARM_TYPES[alarm] ?? 'none';
+        const type = ALARM_TYPES[alarm];
+        // A number that the contract does not have is not taken for the nearest that it has: of an action that would be to clear alarms.
+        if (type === undefined || !ALARM_ACTIONS.has(action)) {
+          throw new SynodError('invalid-argument', 'an alarm has a type or an action that this release does not know');
+        }
         if (action === 'GET') {
           const alarms = await host.listAlarms();
           return {
@@ -93,6 +98,7 @@ const ALARM_TYPES: Readonly<Record<string, Alarm['type']>> = {
   NOSPACE: 'no-space',
   CORRUPT: 'corrupt',
 };
+const ALARM_ACTIONS: ReadonlySet<string> = new Set(['GET', 'ACTIVATE', 'DEACTIVATE']);
 const ALARM_NAMES = { none: 'NONE', 'no-space': 'NOSPACE', corrupt: 'CORRUPT' } as const;
 
 function encode({ member, type }: Alarm): etcdserverpb.AlarmMember {
