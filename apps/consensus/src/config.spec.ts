@@ -70,6 +70,20 @@ describe("etcd's own flags", () => {
     ]);
   });
 
+  it.each([
+    [2, 0],
+    [4, 1],
+  ])('name an even number of members, %i, with a warning that it is not worth it', (count, spare) => {
+    const founders = ['default', 'b', 'c', 'd']
+      .slice(0, count)
+      .map((name, index) => `${name}=http://127.0.0.1:${2380 + index}`);
+    const config = read(['--initial-cluster', founders.join()]);
+    expect(config.founders).toHaveLength(count);
+    expect(config.warnings).toEqual([
+      `--initial-cluster: of ${count} members ${spare} may fail, no more than of ${count - 1}, and every change waits for one more of them`,
+    ]);
+  });
+
   it('are the same settings as our own names and the ETCD_ variables', () => {
     const own = [
       '--node-id',

@@ -43,8 +43,10 @@ export function readConfig(sources: ConfigSources) {
   const { peers, founders } = readPeers(read, warnings);
   const joins = values.initialClusterState === 'existing';
   if (!joins && founders.length % 2 === 0) {
-    throw new UsageError(
-      `${read.sources.initialCluster ?? '--initial-cluster'}: an odd number of founders is wanted: an even one survives no more failures than one less`,
+    const name = read.sources.initialCluster ?? '--initial-cluster';
+    const spare = founders.length / 2 - 1;
+    warnings.push(
+      `${name}: of ${founders.length} members ${spare} may fail, no more than of ${founders.length - 1}, and every change waits for one more of them`,
     );
   }
   return {

@@ -43,14 +43,20 @@ class Cluster {
   /** Members that are expected to end by themselves. */
   readonly removed = new Set<string>();
   readonly tokens = new Map<string, string>();
-  readonly incarnations = new Map<string, string>(NAMES.map((name) => [name, `${name}-disk`]));
-  founders: readonly string[] = NAMES;
+  readonly incarnations: Map<string, string>;
+  founders: readonly string[];
   /** Machines that take a place in the running cluster. */
   readonly joining = new Set<string>();
 
-  constructor(seed: number, codec = false) {
+  constructor(
+    seed: number,
+    codec = false,
+    private readonly names: readonly string[] = NAMES,
+  ) {
+    this.founders = names;
+    this.incarnations = new Map(names.map((name) => [name, `${name}-disk`]));
     this.world = new World({ seed, shape: calmBut({ codec }) });
-    this.nodes = NAMES.map((name) => this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports)));
+    this.nodes = names.map((name) => this.world.addNode<TestNode>(name, (ports) => this.makeHost(name, ports)));
   }
 
   /** A machine of the cluster's world that is no founder. */
@@ -86,7 +92,7 @@ class Cluster {
     return made;
   }
 
-  start(names: readonly string[] = NAMES): void {
+  start(names: readonly string[] = this.names): void {
     for (const name of names) this.world.node(name).start();
   }
 
@@ -125,7 +131,7 @@ class Cluster {
   async founded(): Promise<ConsensusNode> {
     this.start();
     const leader = await this.awaitLeader();
-    expect(await this.world.run(() => this.living.length === NAMES.length)).toBe(true);
+    expect(await this.world.run(() => this.living.length === this.names.length)).toBe(true);
     return leader;
   }
 }
@@ -209,6 +215,32 @@ describe('founding', () => {
     expect(cluster.nodes[2]?.host?.refused).toContain('give every member the same --initial-cluster');
   });
 });
+
+// As many as half of them are no majority, on neither side.
+it.each([
+  [2, 0],
+  [4, 1],
+])(
+  '%i founders found one cluster, which serves on without %i of them and not without one more',
+  async (count, spare) => {
+    const names = ['n1', 'n2', 'n3', 'n4'].slice(0, count);
+    const cluster = new Cluster(30 + count, false, names);
+    const leader = await cluster.founded();
+    expect(new Set(cluster.living.map(({ founding }) => JSON.stringify(founding))).size).toBe(1);
+    expect(leader.founding.members).toHaveLength(count);
+    const write = (): Promise<unknown> => cluster.settle(leader.host.put(put('a', '1'), 'client'));
+    const others = names.filter((name) => name !== leader.nodeId);
+    for (const name of others.slice(0, spare)) cluster.world.node(name).kill('power');
+    await write();
+    const last = others[spare]!;
+    cluster.world.node(last).kill('power');
+    await expect(write()).rejects.toThrow(EtcdError);
+    cluster.world.node(last).start();
+    const next = await cluster.awaitLeader();
+    await cluster.settle(next.host.put(put('b', '1'), 'client'));
+    expect(await cluster.settle(next.host.range(get('a')))).toMatchObject({ count: 1n });
+  },
+);
 
 describe.each([
   ['frozen objects', false],
