@@ -49,6 +49,22 @@ describe('whoever waits in a queue', () => {
     expect(await bench.time.until(granted)).toBeGreaterThan(second.createRevision);
   });
 
+  it('is given a revision above that of whoever was ahead, also when both ask again', async () => {
+    const bench = new ClusterBench(['n1', 'n2', 'n3']);
+    const queue = await queueOf(bench);
+    const places = [await enlisted(bench, queue), await enlisted(bench, queue), await enlisted(bench, queue)];
+    const given: bigint[] = [];
+    for (const place of places) {
+      const turn = (): Promise<bigint> => bench.time.until(queue.waitForTurn(place, new AbortController().signal));
+      const first = await turn();
+      await bench.time.until(bench.host.put(put('unrelated', '1'), 'client'));
+      const again = await turn();
+      expect(first).toBeGreaterThan(given.at(-1) ?? 0n);
+      given.push(again);
+      await bench.time.until(queue.leave(place));
+    }
+  });
+
   it('sees each owner once, also when that one came before a compaction', async () => {
     const bench = new ClusterBench(['n1', 'n2', 'n3']);
     const queue = await queueOf(bench);

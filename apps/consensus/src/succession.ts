@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { Caller } from './auth/caller';
 import type { CoordinationHost } from './coordination-host';
 import {
@@ -64,15 +65,18 @@ export class Succession {
 
   /**
    * Waits until nobody is ahead of a place.
-   * @returns the revision at which that was so
+   * @returns a revision at which that was so and the place was there. Invariant `fencing-revision-grows`: above what everyone ahead was given
    * @throws {PlaceLost} if the place itself is gone
    */
   async waitForTurn(place: Place, signal: AbortSignal): Promise<Revision> {
     // Where the place was seen last: watched from further back than a compaction, it would be told of that again and again, and nothing else.
     let seen = place.revision;
+    /** At which it was looked last who is ahead. */
+    let turn = seen;
     for (;;) {
       signal.throwIfAborted();
       const ahead = await this.lastBefore(place);
+      turn = ahead.revision;
       if (ahead.entry === undefined) break;
       const { key } = ahead.entry;
       const deleted = (of: Buffer, after: Revision) => (until: AbortSignal) =>
@@ -84,7 +88,10 @@ export class Succession {
     // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
     const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
     if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
-    return this.requireOwn(place);
+    const held = await this.requireOwn(place);
+    // What an owner before was given is a revision at which its key was there, and at `turn` none of theirs was: so each is given a later one.
+    invariant(held >= turn, 'fencing-revision-grows', () => `${held} of a turn at ${turn}`);
+    return held;
   }
 
   /** Gives a place up, if it still is the same one. */
