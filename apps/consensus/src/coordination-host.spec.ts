@@ -44,7 +44,7 @@ describe('a write', () => {
     const lost = [codeOf(bench.host.put(put('a', '1'), 'client'))];
     bench.loseNextForwardedAnswer = true;
     lost.push(codeOf(bench.member('n2').host.put(put('b', '1'), 'client')));
-    expect(await bench.time.until(Promise.all(lost))).toEqual(['timed-out-leader-failed', 'timed-out-leader-failed']);
+    expect(await bench.time.until(Promise.all(lost))).toEqual(['timed-out-leader-failed', 'timed-out-connection-lost']);
     expect(bench.logLength).toBe(2);
   });
 

@@ -1,7 +1,7 @@
 import type { Group, NodeId } from '@synod/replication';
 import { SynodError, type Clock, type Random, type Timers } from '@synod/runtime';
 import { failure, type LeaderDesk } from './leader-desk';
-import type { LeaderLink } from './leader-link';
+import { LinkBroken, type LeaderLink } from './leader-link';
 import type { LeaderRequest, LeaderResponse } from './leader-requests';
 import { EtcdError } from './state/errors';
 import type { ApplyResult } from './state/results';
@@ -111,5 +111,6 @@ function mayRepeat(request: LeaderRequest, error: SynodError): boolean {
 }
 
 function asEtcdError(error: SynodError): EtcdError {
+  if (error instanceof LinkBroken) return new EtcdError('timed-out-connection-lost');
   return new EtcdError(error.kind === 'overloaded' ? 'too-many-requests' : 'timed-out-leader-failed');
 }

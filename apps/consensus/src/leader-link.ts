@@ -8,9 +8,17 @@ import { decodeCommand } from './state/command-codec';
 /** Requests of other members that this one works on at once. */
 const FORWARDED_INFLIGHT_MAX = 16_384;
 
+/** The connection broke under a request: whether the leader did what was asked is not known. */
+export class LinkBroken extends SynodError {
+  constructor(cause: SynodError) {
+    super('outcome-unknown', cause.message, { cause });
+    this.name = 'LinkBroken';
+  }
+}
+
 /** How a member reaches another one that leads. */
 export interface LeaderLink {
-  /** @throws {SynodError} as `RequestStream.request` */
+  /** @throws {SynodError} as `RequestStream.request`, with what broke it told apart as `LinkBroken` */
   ask(leader: NodeId, request: LeaderRequest, timeoutUs: number): Promise<LeaderResponse>;
 }
 
@@ -53,8 +61,9 @@ export class LeaderLinks implements LeaderLink {
     try {
       return await line.stream.request(request, { timeoutUs });
     } catch (error) {
-      if (error instanceof SynodError && error.kind === 'outcome-unknown') line.proof = undefined;
-      throw error;
+      if (!(error instanceof SynodError) || error.kind !== 'outcome-unknown') throw error;
+      line.proof = undefined;
+      throw line.stream.isOpen ? error : new LinkBroken(error);
     }
   }
 

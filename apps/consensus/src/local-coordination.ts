@@ -137,8 +137,6 @@ function kindOf(code: EtcdErrorName, lost: 'unavailable' | 'outcome-unknown'): E
     case 'timed-out-connection-lost':
       return lost;
     case 'no-leader':
-    case 'leader-changed':
-    case 'stopped':
       return 'unavailable';
     default:
       return 'invalid-argument';

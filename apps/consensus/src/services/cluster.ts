@@ -40,10 +40,9 @@ export function clusterService(member: ServedMember): ServiceHandlers<'etcdserve
     MemberRemove: ({ ID }, context) =>
       member.answer(context, () => changeOne(ID, (replicaId) => ({ kind: 'remove', replicaId }))),
     MemberUpdate: ({ ID, peerURLs }, context) =>
-      member.answer(context, () => {
-        const address = addressIn(peerURLs);
-        return changeOne(ID, (replicaId) => ({ kind: 'update', replicaId, address }));
-      }),
+      member.answer(context, () =>
+        changeOne(ID, (replicaId) => ({ kind: 'update', replicaId, address: addressIn(peerURLs) })),
+      ),
     MemberPromote: ({ ID }, context) =>
       member.answer(context, () => changeOne(ID, (replicaId) => ({ kind: 'promote', replicaId }))),
   };

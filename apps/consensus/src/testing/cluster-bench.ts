@@ -11,7 +11,7 @@ import type {
 import { noProbes, silentLog, SynodError, type Random } from '@synod/runtime';
 import type { TokenProvider } from '../auth/token-provider';
 import { CoordinationHost, type MaintenanceOptions } from '../coordination-host';
-import type { LeaderLink } from '../leader-link';
+import { LinkBroken, type LeaderLink } from '../leader-link';
 import type { ApplyResult } from '../state/results';
 import { MemoryStore } from './memory-store';
 import { PREFIX } from './state-bench';
@@ -181,7 +181,7 @@ export class ClusterBench {
         const answer = await this.member(leader).host.desk.answer(request);
         if (!this.loseNextForwardedAnswer) return answer;
         this.loseNextForwardedAnswer = false;
-        throw new SynodError('outcome-unknown', 'the connection broke');
+        throw new LinkBroken(new SynodError('outcome-unknown', 'the connection broke'));
       },
     };
     let group!: MemberGroup;
