@@ -12,6 +12,8 @@ export interface EtcdctlBench {
   /** The same for the other end of a mirror. */
   readonly mirrorFlags: readonly string[];
   readonly folder: string;
+  /** Else whoever brings a password is refused for it, and so not tried. */
+  readonly usersAreChecked: boolean;
 }
 
 interface Call {
@@ -71,8 +73,10 @@ export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<
   await says(`role grant-permission ${name} read ${g}/a`, `Role ${name} updated\n`);
   await says(`user grant-role ${name} ${name}`, `Role ${name} is granted to user ${name}\n`);
   await says(`role get ${name}`, new RegExp(`KV Read:\n\t${g}/a\n`));
-  await says(`--user ${name}:pw get ${g}/a`, `${g}/a\n2\n`);
-  await says(`--user ${name}:pw put ${g}/a 3`, /etcdserver: permission denied/);
+  if (bench.usersAreChecked) {
+    await says(`--user ${name}:pw get ${g}/a`, `${g}/a\n2\n`);
+    await says(`--user ${name}:pw put ${g}/a 3`, /etcdserver: permission denied/);
+  }
   await says(`user delete ${name}`, `User ${name} deleted\n`);
   await says(`role delete ${name}`, `Role ${name} deleted\n`);
 

@@ -1,5 +1,6 @@
 import { execFile, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { runEveryGroup } from './etcdctl-groups';
 import { TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
@@ -162,6 +163,13 @@ const suite = (): void => {
     });
     for await (const line of createInterface({ input: elected.stdout })) if (line === 'me') break;
     elected.kill();
+  });
+
+  it('does something of every group', async () => {
+    const { endpoints, folder } = cluster;
+    await etcdctl('user', 'add', 'root:pw');
+    const flags = ['--command-timeout=20s'];
+    await runEveryGroup({ endpoints, flags, mirrorFlags: [], folder, usersAreChecked: false }, 'in-the-clear');
   });
 
   it('shows its members and their health', async () => {

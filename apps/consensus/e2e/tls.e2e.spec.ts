@@ -172,6 +172,7 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
     flags: ['--cacert', ca, '--cert', cert, '--key', key, '--command-timeout=20s'],
     mirrorFlags: ['--dest-cacert', ca, '--dest-cert', cert, '--dest-key', key],
     folder: cluster.folder,
+    usersAreChecked: true,
   };
 }
 
