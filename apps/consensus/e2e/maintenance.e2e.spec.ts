@@ -13,6 +13,7 @@ import { callerOver } from './caller';
 import { freePorts, TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
+const WATCH = serviceDefinition('etcdserverpb.Watch');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
 const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
@@ -46,6 +47,24 @@ const detailsOf = (call: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => statusOf(error)?.details,
   );
 const ALL = { key: bytes('k'), rangeEnd: bytes('l') };
+
+/** What a watch of everything from a revision on is told first, after that it was created. */
+function firstOfWatch(member: TestMember | undefined, startRevision: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let heard = 0;
+    const stream = channels.openStream(member?.address ?? '', WATCH.Watch, {
+      receive: (response) => {
+        if (++heard === 1) return;
+        stream.close();
+        resolve(response);
+      },
+      closed: reject,
+    });
+    stream.send({ createRequest: { ...ALL, startRevision } });
+    // Answered with where it is, unless the watch has something to say before.
+    stream.send({ progressRequest: {} });
+  });
+}
 
 async function saved(member: TestMember | undefined): Promise<Buffer> {
   const pieces: Buffer[] = [];
@@ -184,6 +203,33 @@ describe('a snapshot saved under load', () => {
       await restored.destroy();
     }
   }, 120_000);
+
+  it('becomes one that gave up its history, and says so to watches from before, where that is asked for', async () => {
+    const restored = await TestCluster.plan(1);
+    try {
+      rmSync(restored.folder, { recursive: true });
+      const options = { members: ['n1'], folder: restored.folder, bumpRevision: 1_000n, markCompacted: true };
+      await restoreSnapshot({ file, ...options });
+      const [member] = restored.members;
+      member?.start();
+      await restored.ready();
+      const compactRevision = BigInt(moment) + 1_000n;
+      // Also who saw later revisions of the old cluster than the snapshot has: these numbers mean something else now, if anything.
+      for (const startRevision of [BigInt(moment) - 5n, BigInt(moment) + 500n]) {
+        expect(await firstOfWatch(member, String(startRevision))).toMatchObject({
+          canceled: true,
+          compactRevision: String(compactRevision),
+        });
+      }
+      const past = call(member, KV.Range, { ...ALL, revision: moment });
+      expect(await detailsOf(past)).toBe('etcdserver: mvcc: required revision has been compacted');
+      const now = await call(cluster.members[0], KV.Range, { ...ALL, revision: moment });
+      expect((await call(member, KV.Range, ALL)).kvs).toEqual(now.kvs);
+      expect(await firstOfWatch(member, '0')).toMatchObject({ canceled: false, compactRevision: '0' });
+    } finally {
+      await restored.destroy();
+    }
+  });
 
   it('is refused where it is damaged, and nothing is left behind', async () => {
     const broken = path.join(cluster.folder, 'broken');
