@@ -1,9 +1,9 @@
 import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
-import { serviceDefinition } from '@synod/contracts';
+import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
 import fc from 'fast-check';
-import { ACCESS_RULES } from '../src/services/access-rules';
+import { ACCESS_RULES, type ServedService } from '../src/services/access-rules';
 import { TestCluster, type TestMember } from './test-cluster';
 
 /** The same messages at every run; another seed, or more of them, for those who look for trouble. */
@@ -145,8 +145,9 @@ function sendBody(path: string, body: Buffer, headers: Record<string, string> = 
       ...headers,
     });
     const said: IncomingHttpHeaders = {};
-    stream.on('response', (all) => Object.assign(said, all));
-    stream.on('trailers', (all) => Object.assign(said, all));
+    for (const headers of ['response', 'trailers']) {
+      stream.on(headers, (all: IncomingHttpHeaders) => void Object.assign(said, all));
+    }
     stream.on('error', reject);
     stream.on('close', () =>
       resolve([Number(said['grpc-status']), decodeURIComponent(String(said['grpc-message'] ?? ''))]),
@@ -281,6 +282,19 @@ it.each<[string, string, Buffer, number, string]>([
   const before = await contents();
   expect(await sendBody(path, body)).toEqual([code, text]);
   expect(await contents()).toBe(before);
+});
+
+it('refuses bytes that are no request on every call of etcd, of which streams have words of their own', async () => {
+  const services = Object.keys(ACCESS_RULES).filter((name) => !name.startsWith('synod.')) as ServedService[];
+  for (const service of services) {
+    const methods: Readonly<
+      Record<string, Pick<MethodDefinition<MessageShape, MessageShape>, 'path' | 'requestStream' | 'responseStream'>>
+    > = serviceDefinition(service);
+    for (const { path, requestStream, responseStream } of Object.values(methods)) {
+      const said = (requestStream || responseStream ? stream : call)('unexpected EOF');
+      expect([path, await sendBody(path, frame(Buffer.from('ff', 'hex')))]).toEqual([path, [13, said]]);
+    }
+  }
 });
 
 it('refuses an encoding that it does not speak in the words of etcd, and by its own what is not of its contract', async () => {
