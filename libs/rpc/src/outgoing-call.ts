@@ -55,7 +55,7 @@ export class OutgoingCall {
       }
     });
     stream.on('trailers', (headers: IncomingHttpHeaders) => this.endBy(headers));
-    stream.on('error', (error) => (failure = error));
+    stream.on('error', (error: Error) => (failure = error));
     stream.on('close', () => this.brokeOff(failure));
   }
 
