@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { snapshotOfFolder } from './snapshot-of-folder';
 import { restoreSnapshot } from './snapshot-restore';
 import { snapshotStatus } from './snapshot-status';
 
 const jobSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('status'), file: z.string() }),
+  z.object({ kind: z.literal('save-folder'), folder: z.string(), file: z.string(), withoutLog: z.boolean() }),
   z.object({
     kind: z.literal('restore'),
     file: z.string(),
@@ -20,11 +22,19 @@ const jobSchema = z.discriminatedUnion('kind', [
  */
 async function main(text: string | undefined): Promise<void> {
   const job = jobSchema.parse(JSON.parse(text ?? ''));
-  const outcome =
-    job.kind === 'status'
-      ? await snapshotStatus(job.file)
-      : await restoreSnapshot({ ...job, bumpRevision: BigInt(job.bumpRevision) });
+  const outcome = await run(job);
   process.stdout.write(`${JSON.stringify(outcome)}\n`);
+}
+
+function run(job: z.output<typeof jobSchema>): Promise<unknown> {
+  switch (job.kind) {
+    case 'status':
+      return snapshotStatus(job.file);
+    case 'save-folder':
+      return snapshotOfFolder(job);
+    case 'restore':
+      return restoreSnapshot({ ...job, bumpRevision: BigInt(job.bumpRevision) });
+  }
 }
 
 main(process.argv[2]).catch((error: unknown) => {

@@ -7,6 +7,7 @@ export { changeIn, foundingOf, mayFollow, voters, type Configuration, type Confi
 export type { ReplicaRecord } from './records';
 // The state machine.
 export { Replica } from './replica';
+export { survivingEntries, type SurvivingEntry } from './survivor';
 export { DEFAULT_LIMITS, type LeaseTerms, type ReplicaLimits, type ReplicaOptions } from './options';
 export { leaseTerms } from './leader-lease';
 export type { Delivery, Effects, Input, Settled } from './effects';

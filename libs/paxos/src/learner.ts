@@ -1,8 +1,8 @@
 import { invariant } from '@synod/invariant';
 import type { Acceptor } from './acceptor';
 import { compareBallots, NO_BALLOT, type Ballot, type Instance, type ReplicaId } from './ballot';
-import { changeIn } from './configuration';
-import { isFenced, stampOf } from './fence';
+import { deliveryOf } from './delivery';
+import { isFenced } from './fence';
 import type { Membership } from './membership';
 import type { ChosenEntry, Value } from './messages';
 import type { ReplicaLimits } from './options';
@@ -11,7 +11,6 @@ import type { ReplicaRecord } from './records';
 import { sameValue, valueBytes } from './value';
 
 type Learned = Extract<ReplicaRecord, { kind: 'learned' }>;
-const NO_COMMANDS: readonly never[] = Object.freeze([]);
 type TailLimits = Pick<ReplicaLimits, 'pageBytes' | 'tailInstances' | 'tailBytes'>;
 
 /**
@@ -239,15 +238,10 @@ export class Learner {
   }
 
   private deliver(instance: Instance, value: Value): void {
-    const stamp = stampOf(value);
-    if (isFenced(value, this.term)) {
-      this.outbox.reached('paxos.value-fenced');
-      this.outbox.chosen({ instance, value, commands: NO_COMMANDS, term: this.term });
-      return;
-    }
-    if (stamp !== undefined) this.term = stamp;
-    const commands = changeIn(value) !== undefined ? NO_COMMANDS : stamp === undefined ? value : value.slice(1);
-    this.outbox.chosen({ instance, value, commands, term: this.term });
+    if (isFenced(value, this.term)) this.outbox.reached('paxos.value-fenced');
+    const delivery = deliveryOf({ instance, value }, this.term);
+    this.term = delivery.term;
+    this.outbox.chosen(delivery);
   }
 
   /** Whether a restart would find this chosen value here. What is delivered may reach the store's disk before the log's. */

@@ -31,5 +31,6 @@ export {
 export { lostLog, ReplicaHost } from './replica-host';
 export { stateDigest, writeGroupState, type GroupState } from './group-states';
 export { writeFoundingLog } from './founding-log';
+export { survivingGroup, type SurvivingGroup, type SurvivingGroupOptions } from './surviving-group';
 export type { Identity } from './peer-link';
 export { peerProtocol } from './peer-codec';

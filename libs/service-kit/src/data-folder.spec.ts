@@ -51,6 +51,22 @@ describe('DataFolder', () => {
     await data.release();
   });
 
+  it('is lent to a reader of any node of its service while its node does not run, and to nobody while it does', async () => {
+    const { service, format } = self;
+    const borrow = (of = service): Promise<DataFolder> => DataFolder.borrow({ folder, service: of, format });
+    await expect(borrow()).rejects.toThrow('has no VERSION: it is not a data folder');
+    expect(readdirSync(folder)).toEqual([]);
+    const data = await DataFolder.open({ folder, ...self });
+    await expect(borrow()).rejects.toThrow(`in use by process ${process.pid}`);
+    await data.release();
+    await expect(borrow('consensus')).rejects.toThrow('is a data folder of storage-shard, not of consensus');
+    const borrowed = await borrow();
+    expect(borrowed.version).toEqual(data.version);
+    await expect(opened()).rejects.toThrow('in use by');
+    await borrowed.release();
+    expect(readdirSync(folder)).toEqual(['VERSION']);
+  });
+
   it('takes over the lock of a process that is gone', async () => {
     writeFileSync(path.join(folder, 'LOCK'), '1 not-its-start-time\n');
     expect((await opened()).fresh).toBe(true);

@@ -79,6 +79,31 @@ export class DataFolder {
     }
   }
 
+  /**
+   * Takes the folder of a node that does not run, to be read and not changed: none is made, no incarnation drawn, no move that was broken off gone on with.
+   * @throws {SynodError} `failed-precondition` as `open` does, for any node of the service; also if the folder is between two incarnations
+   */
+  static async borrow(options: { folder: string; service: string; format: number }): Promise<DataFolder> {
+    const folder = path.resolve(options.folder);
+    const found = await readVersion(folder);
+    if (found === undefined) throw refusal(`${folder} has no VERSION: it is not a data folder`);
+    refuseForeign(folder, found, { ...options, nodeId: found.nodeId });
+    const lock = await lockFolder(folder, LOCK);
+    try {
+      // Its owner may have run, and ended, meanwhile.
+      const version = (await readVersion(folder)) ?? found;
+      if (version.settingAside !== undefined) {
+        throw refusal(
+          `${folder} is being set aside: a part of what it held is in ${path.join(folder, version.settingAside)}; start its node, which goes on with that`,
+        );
+      }
+      return new DataFolder(folder, lock, version, false);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
   private static async read(
     folder: string,
     lock: FolderLock,

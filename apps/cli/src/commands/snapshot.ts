@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, statusOf, TlsMaterial } from '@synod/rpc';
 import { silentLog, SynodError } from '@synod/runtime';
@@ -14,6 +14,24 @@ import { table } from '../format';
 import { credentialsOf, endpointsOf, tlsOf, withEndpoints, type EndpointOptions } from '../session';
 
 const DIGEST_BYTES = 32;
+
+interface SaveOptions extends EndpointOptions {
+  readonly dataDir?: string;
+  readonly withoutLog?: boolean;
+}
+
+/** What the program of the consensus service tells of a folder that it saved. */
+interface SavedFolder {
+  readonly member: string;
+  readonly revision: string;
+  readonly round: number;
+  readonly instance: number;
+  readonly fromLog: number;
+  readonly unconfirmed: number;
+  readonly removed: boolean;
+  readonly harm?: string;
+  readonly sizeBytes: number;
+}
 
 interface RestoreOptions {
   readonly data: string;
@@ -31,7 +49,14 @@ export function snapshotCommand(): Command {
     withEndpoints(new Command('save'))
       .description('write a snapshot of one consensus member; etcdctl snapshot save does the same')
       .argument('<file>', 'must not exist')
-      .action((file: string, options: EndpointOptions) => save(file, options)),
+      .addOption(
+        new Option(
+          '--data-dir <folder>',
+          'of a consensus member that does not run, in place of one that does: when a majority is gone for good',
+        ).conflicts(['endpoints', 'credentials', 'cacert', 'cert', 'key']),
+      )
+      .option('--without-log', 'with --data-dir: only what its store holds, where its log is harmed')
+      .action((file: string, options: SaveOptions) => save(file, options)),
   );
   snapshot.addCommand(
     new Command('status')
@@ -54,19 +79,41 @@ export function snapshotCommand(): Command {
   return snapshot;
 }
 
-async function save(file: string, options: EndpointOptions): Promise<void> {
-  const [endpoint = ''] = endpointsOf(options);
-  const { Snapshot } = serviceDefinition('etcdserverpb.Maintenance');
-  const files = tlsOf(options);
-  const material = files && new TlsMaterial(files, silentLog);
-  const channels = new GrpcChannels({}, material && { material });
+async function save(file: string, { dataDir, withoutLog = false, ...options }: SaveOptions): Promise<void> {
+  if (withoutLog && dataDir === undefined) throw new UsageError('--without-log needs a --data-dir');
+  const told = await whole(file, (handle, part) =>
+    dataDir === undefined ? saveServed(handle, options) : saveFolder(part, dataDir, withoutLog),
+  );
+  process.stdout.write(`saved ${file}, ${told}\n`);
+}
+
+/** Fills a new file under another name: it appears whole or not at all, over neither an older snapshot nor somebody else's beginning. */
+async function whole<T>(file: string, fill: (handle: FileHandle, part: string) => Promise<T>): Promise<T> {
   const part = `${file}.part`;
-  // Neither an older snapshot nor somebody else's beginning is written over.
   await (await open(file, 'wx')).close();
   const handle = await open(part, 'w').catch(async (error: unknown) => {
     await rm(file, { force: true });
     throw error;
   });
+  try {
+    const filled = await fill(handle, part);
+    await handle.sync();
+    await rename(part, file);
+    return filled;
+  } catch (error) {
+    await Promise.all([rm(file, { force: true }), rm(part, { force: true })]);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function saveServed(handle: FileHandle, options: EndpointOptions): Promise<string> {
+  const [endpoint = ''] = endpointsOf(options);
+  const { Snapshot } = serviceDefinition('etcdserverpb.Maintenance');
+  const files = tlsOf(options);
+  const material = files && new TlsMaterial(files, silentLog);
+  const channels = new GrpcChannels({}, material && { material });
   try {
     const metadata = await tokenFor(channels, endpoint, options);
     const digest = createHash('sha256');
@@ -81,20 +128,26 @@ async function save(file: string, options: EndpointOptions): Promise<void> {
       held = Buffer.from(held.subarray(Math.max(0, held.length - DIGEST_BYTES)));
     }
     if (!held.equals(digest.digest())) throw new SynodError('corrupt', 'what arrived is not what was sent');
-    await handle.sync();
-    await rename(part, file);
-    process.stdout.write(`saved ${file}, ${size} bytes from ${endpoint}\n`);
+    return `${size} bytes from ${endpoint}`;
   } catch (error) {
-    await Promise.all([rm(file, { force: true }), rm(part, { force: true })]);
     const failure = statusOf(error);
     throw failure === undefined
       ? error
       : new SynodError('unavailable', `${endpoint}: ${failure.details}`, { cause: error });
   } finally {
-    await handle.close();
     channels.close();
     material?.close();
   }
+}
+
+async function saveFolder(file: string, folder: string, withoutLog: boolean): Promise<string> {
+  const saved = await runTool({ kind: 'save-folder', folder, file, withoutLog });
+  const { member, revision, round, instance, fromLog, unconfirmed, removed, harm, sizeBytes } =
+    saved as unknown as SavedFolder;
+  if (harm !== undefined) process.stderr.write(`warning: while it ran, ${member} had found: ${harm}\n`);
+  if (removed) process.stderr.write(`warning: the cluster had removed ${member}, and may have gone on without it\n`);
+  const log = fromLog === 0 ? '' : `; instances from its log: ${fromLog}, by its vote alone: ${unconfirmed}`;
+  return `${sizeBytes} bytes from ${folder}: ${member} at revision ${revision}, round ${round}, instance ${instance}${log}`;
 }
 
 /** Where users are checked, a snapshot is for administrators. */
@@ -144,11 +197,14 @@ function membersOf({ members, consensus }: RestoreOptions): string[] {
 async function runTool(job: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>> {
   const program = path.join(PROGRAMS, 'consensus', 'snapshot-main.js');
   const child = spawn(process.execPath, [program, JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = new Promise<number | null>((resolve, reject) => {
+  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', resolve);
+    child.on('close', (code, signal) => resolve({ code, signal }));
   });
-  const [output, complaint, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  const [output, complaint, { code, signal }] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  // LMDB ends its process so when it stumbles over a page that is not what it was.
+  if (signal !== null)
+    throw new Error(`reading ended with ${signal}: the store is harmed, or the disk does not give it`);
   if (code !== 0) throw new Error(complaint.replace(/^error: /, '') || `${program} ended with ${code}`);
   return JSON.parse(output) as Record<string, unknown>;
 }

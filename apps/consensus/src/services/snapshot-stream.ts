@@ -1,6 +1,6 @@
 import type { etcdserverpb } from '@synod/contracts';
 import type { CallContext } from '@synod/rpc';
-import { DIGEST_BYTES, snapshotPieces, withDigest, type SnapshotHeader } from '../snapshot-file';
+import { DIGEST_BYTES, RELEASE, snapshotPieces, withDigest, type SnapshotHeader } from '../snapshot-file';
 import type { StateSnapshot } from '../state-snapshot';
 import { ETCD_API_VERSION } from './api-version';
 import { asStatus, type ServedMember } from './member';
@@ -52,5 +52,3 @@ function headerOf({ node, host }: ServedMember, { meta }: StateSnapshot): Snapsh
     instance: host.group.status().appliedThrough,
   };
 }
-
-const RELEASE = '0.1.0';

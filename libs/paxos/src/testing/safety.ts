@@ -5,6 +5,7 @@ import type { Delivery, Effects } from '../effects';
 import { stampOf } from '../fence';
 import type { Envelope, Value } from '../messages';
 import type { ReplicaRecord } from '../records';
+import { survivingEntries } from '../survivor';
 import { sameValue } from '../value';
 import type { LeaseSafety } from './lease-safety';
 import type { SimNode } from './sim-node';
@@ -32,6 +33,9 @@ export class Safety {
   /** What the first replica to deliver an instance delivered. */
   private readonly delivered = new Map<Instance, Delivery>();
   private readonly deliveredThrough = new Map<ReplicaId, Instance>();
+  /** In any life of a replica; of what came as a state only that it did. */
+  private readonly everDelivered = new Map<ReplicaId, Instance>();
+  private readonly everInstalled = new Map<ReplicaId, Instance>();
   /** Durable votes: instance → ballot → the value and who voted. */
   private readonly votes = new Map<Instance, Map<string, { value: Value; by: Set<ReplicaId> }>>();
   private readonly chosen = new Map<Instance, Value>();
@@ -94,6 +98,7 @@ export class Safety {
       () => `replica ${node.id} forgot a promise`,
     );
     this.deliveredThrough.set(node.id, node.applied);
+    this.survives(node);
   }
 
   /** Whoever waited on this replica never hears. */
@@ -107,6 +112,7 @@ export class Safety {
       invariant(this.delivered.has(instance), 'snapshot-is-of-chosen', () => `${instance} of ${through}`);
     }
     this.deliveredThrough.set(node.id, through);
+    this.everInstalled.set(node.id, through);
   }
 
   stepped(node: SimNode, effects: Effects, nowUs: number): void {
@@ -153,6 +159,21 @@ export class Safety {
     this.configurations.push({ first: instance + 1, configuration: next });
   }
 
+  /** Were all others lost now, everything that this replica delivered could be told from its disk alone. */
+  private survives(node: SimNode): void {
+    // The crash undid the installation of a state: what that had is not in the log.
+    if (node.applied < (this.everInstalled.get(node.id) ?? 0)) return;
+    const entries = survivingEntries(node.log, { appliedThrough: node.applied, term: node.term });
+    const through = this.everDelivered.get(node.id) ?? 0;
+    const lost = (): string => `${through} at ${node.id}, of which ${node.applied} and ${entries.length} more are left`;
+    invariant(node.applied + entries.length >= through, 'survivor-holds-what-it-applied', lost);
+    for (const entry of entries.filter(({ instance }) => instance <= through)) {
+      const { value, commands } = this.delivered.get(entry.instance) ?? entry;
+      const isSame = sameValue(value, entry.value) && sameValue(commands, entry.commands);
+      invariant(isSame, 'survivor-holds-what-it-applied', () => `another value of ${entry.instance} at ${node.id}`);
+    }
+  }
+
   private vouch(node: ReplicaId, ballot: Ballot): void {
     if (compareBallots(ballot, this.vouched.get(node) ?? NO_BALLOT) > 0) this.vouched.set(node, ballot);
   }
@@ -162,6 +183,7 @@ export class Safety {
     const expected = (this.deliveredThrough.get(node) ?? 0) + 1;
     invariant(instance === expected, 'chosen-once-in-order', () => `${instance} instead of ${expected} at ${node}`);
     this.deliveredThrough.set(node, instance);
+    this.everDelivered.set(node, Math.max(instance, this.everDelivered.get(node) ?? 0));
     const first = this.delivered.get(instance) ?? delivery;
     invariant(
       sameValue(first.value, value) && sameValue(first.commands, delivery.commands),
