@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
+import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
+import { callerOver } from './caller';
 import { freePorts, TestCluster, type TestMember } from './test-cluster';
 
 const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
@@ -12,7 +14,9 @@ if (ETCDCTL_MISSING)
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
+const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 const channels = new GrpcChannels();
+const COMPACTED = 'etcdserver: mvcc: required revision has been compacted';
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 afterAll(() => channels.close());
@@ -55,25 +59,31 @@ describe("three members started with etcd's flags alone", () => {
     const listed = [first, second, third].map((member) => `${member.id}=${peerUrl(member)}`);
     const acting = [
       '--election-timeout=4000',
-      '--heartbeat-interval=80',
+      '--heartbeat-interval=10',
+      '--strict-reconfig-check=false',
       '--max-txn-ops=3',
       '--max-request-bytes=4194304',
     ];
-    first.run([...etcdFlags(first, listed.join()), ...acting, '--listen-metrics-urls', `http://127.0.0.1:${metrics}`]);
-    second.run([...etcdFlags(second, listed.join()), '--log-level', 'debug']);
+    const everywhere = ['--auto-compaction-mode', 'periodic', '--auto-compaction-retention', '1s'];
+    const flagsOf = (member: TestMember, among: readonly string[]): string[] => [
+      ...etcdFlags(member, among.join()),
+      ...everywhere,
+    ];
+    first.run([...flagsOf(first, listed), ...acting, '--listen-metrics-urls', `http://127.0.0.1:${metrics}`]);
+    second.run([...flagsOf(second, listed), '--log-level', 'debug']);
     // As a container would have it, and with the members in another order.
-    third.run([], { ...variables(etcdFlags(third, [...listed].reverse().join())), ETCD_PORT: 'tcp://10.0.0.1:2379' });
+    third.run([], { ...variables(flagsOf(third, [...listed].reverse())), ETCD_PORT: 'tcp://10.0.0.1:2379' });
     await cluster.ready();
   });
   afterAll(() => cluster.destroy());
 
   it('are one cluster, under the names and URLs that they were given', async () => {
-    const { members } = await channels.callUnary(
-      cluster.endpoints[1] ?? '',
-      CLUSTER.MemberList,
-      {},
-      { deadlineMs: 9_000 },
-    );
+    const list = () => channels.callUnary(cluster.endpoints[1] ?? '', CLUSTER.MemberList, {}, { deadlineMs: 9_000 });
+    // A member may be ready before its registration tells its URLs.
+    const members = await eventually('the URLs of all clients', async () => {
+      const { members } = await list();
+      return members.every(({ clientURLs }) => clientURLs.length > 0) && members;
+    });
     expect(members.map(({ name, peerURLs, clientURLs }) => [name, ...peerURLs, ...clientURLs])).toEqual(
       cluster.members.map((member) => [member.id, peerUrl(member), clientUrl(member)]),
     );
@@ -122,6 +132,48 @@ describe("three members started with etcd's flags alone", () => {
     expect(first?.log).toContain(`"http":"http://127.0.0.1:${metrics}"`);
   });
 
+  it('log as much as they were told to', async () => {
+    const [first, second] = cluster.members;
+    const refused = (member: TestMember | undefined) =>
+      channels.callUnary(member?.address ?? '', KV.Range, {}, { deadlineMs: 9_000 }).catch(() => undefined);
+    await Promise.all([refused(first), refused(second)]);
+    expect(await second?.logged('"message":"a call failed"')).toContain('"level":"debug"');
+    expect(first?.log).not.toContain('"level":"debug"');
+  });
+
+  it('send heartbeats as often as they were told to', async () => {
+    const sent = async (base: string): Promise<number> => {
+      const line = /^synod_stream_messages_total\{method="[^"]*Exchange",direction="sent"[^}]*\} (\d+)$/m;
+      return Number(line.exec((await get(`${base}/metrics`)).body)?.[1]);
+    };
+    const bases = [
+      `http://127.0.0.1:${metrics}`,
+      `http://127.0.0.1:${(cluster.members[1]?.ports.client ?? 0) + 1_000}`,
+    ];
+    const before = await Promise.all(bases.map(sent));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const after = await Promise.all(bases.map(sent));
+    const [often = 0, usual = 0] = after.map((count, index) => count - (before[index] ?? 0));
+    // Ten milliseconds, and a hundred.
+    expect(usual).toBeGreaterThan(0);
+    expect(often).toBeGreaterThan(3 * usual);
+  });
+
+  it('forget by themselves what is older than they were told to keep', async () => {
+    const [address = ''] = cluster.endpoints;
+    const put = () => channels.callUnary(address, KV.Put, { key: bytes('old') }, { deadlineMs: 9_000 });
+    const revision = (await put()).header?.revision ?? '';
+    await put();
+    const read = () => channels.callUnary(address, KV.Range, { key: bytes('old'), revision }, { deadlineMs: 9_000 });
+    expect((await read()).count).toBe('1');
+    const refused = (): Promise<string | undefined> =>
+      read().then(
+        () => undefined,
+        (error: unknown) => statusOf(error)?.details,
+      );
+    await eventually('an old revision to be gone', async () => (await refused()) === COMPACTED, 30_000);
+  });
+
   (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl', () => {
     const etcdctl = (...args: string[]): string => {
       const flags = ['--endpoints', cluster.endpoints.map((endpoint) => `http://${endpoint}`).join()];
@@ -136,6 +188,31 @@ describe("three members started with etcd's flags alone", () => {
     expect(etcdctl('get', 'a')).toBe('a\n1\n');
     expect(etcdctl('member', 'list').match(/, started, n\d, /g)).toHaveLength(3);
     expect(etcdctl('endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
+  });
+
+  // The last one: it leaves a cluster that has no majority.
+  it('let a voter be added although one is down only where they were told to', async () => {
+    const [lax, strict, down] = cluster.members as [TestMember, TestMember, TestMember];
+    const call = callerOver(channels);
+    const idOf = async (member: TestMember) => (await call(member, MAINTENANCE.Status, {})).header?.memberId ?? '';
+    const lead = async (member: TestMember): Promise<void> => {
+      const { leader } = await call(member, MAINTENANCE.Status, {});
+      const ids = await Promise.all(cluster.members.filter(({ runs }) => runs).map(idOf));
+      const leading = cluster.members[ids.indexOf(leader)];
+      if (leading !== member) await call(leading, MAINTENANCE.MoveLeader, { targetID: await idOf(member) });
+    };
+    const add = (at: TestMember): Promise<unknown> =>
+      call(at, CLUSTER.MemberAdd, { peerURLs: ['http://127.0.0.1:1'] }).then(
+        ({ members }) => members.length,
+        (error: unknown) => statusOf(error)?.details,
+      );
+    await lead(strict);
+    await down.kill('SIGKILL');
+    // After an election time-out without a word of it the strict one counts it as down.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await add(strict)).toBe('etcdserver: unhealthy cluster');
+    await lead(lax);
+    expect(await add(lax)).toBe(4);
   });
 });
 
