@@ -1,12 +1,18 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { GrpcChannels } from '@synod/rpc';
 import { DATA_FOLDER } from '../src/data-format';
+import { restoreSnapshot } from '../src/snapshot-restore';
+import { snapshotStatus } from '../src/snapshot-status';
 import { Keeper, keptFolders, pack, SMALL_LOG, unpack, type Contents } from './kept-folders';
 import { TestCluster, type TestMember } from './test-cluster';
 
 /** `SYNOD_KEEP_FOLDERS=NAME` keeps what this release writes, as NAME-single and NAME-trio: once for each change of a format. */
 const KEEP = process.env['SYNOD_KEEP_FOLDERS'];
+
+/** Of all records that `testdata/snapshot-1.gz` had when it was kept. */
+const SNAPSHOT_HASH = 'c235582a';
 
 const channels = new GrpcChannels();
 const clusters: TestCluster[] = [];
@@ -92,6 +98,24 @@ it.each(keptFolders())('opens the data folders $name of an earlier release', asy
   // It goes on from there, and what is written now is found again as well.
   await new Keeper(channels, at(cluster, 0)).contents();
   await killed(cluster);
+  await opened(cluster);
+  await expectContents(cluster, kept.contents);
+});
+
+it('reads a snapshot that an earlier release saved, and restores it', async () => {
+  const kept = keptFolders().find(({ name }) => name === 'format-1-single')!;
+  const cluster = await planned(1);
+  const file = `${cluster.folder}.snapshot-1`;
+  writeFileSync(file, gunzipSync(readFileSync(path.join(__dirname, '../testdata/snapshot-1.gz'))));
+  rmSync(cluster.folder, { recursive: true });
+  try {
+    const { revision } = kept.contents;
+    expect(await snapshotStatus(file)).toMatchObject({ release: '0.1.0', revision, hash: SNAPSHOT_HASH });
+    const members = [at(cluster, 0).id];
+    await restoreSnapshot({ file, folder: cluster.folder, members, bumpRevision: 0n, markCompacted: false });
+  } finally {
+    rmSync(file);
+  }
   await opened(cluster);
   await expectContents(cluster, kept.contents);
 });
