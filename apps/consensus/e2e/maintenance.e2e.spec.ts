@@ -379,7 +379,13 @@ if (!DISK_FILLS) {
       'an error in the status',
       async () => (await call(member, MAINTENANCE.Status, {})).errors.length > 0,
     );
-    expect((await call(member, KV.DeleteRange, { key: bytes('k') })).deleted).toBe('1');
+    const { deleted, header } = await call(member, KV.DeleteRange, { key: bytes('k') });
+    expect(deleted).toBe('1');
+    const revision = header?.revision ?? '0';
+    await call(member, KV.Compact, { revision, physical: true });
+    const earlier = call(member, KV.Range, { key: bytes('k'), revision: String(BigInt(revision) - 1n) });
+    expect(await detailsOf(earlier)).toBe('etcdserver: mvcc: required revision has been compacted');
+    expect(await put()).toBe(NO_SPACE);
     rmSync(path.join(alone.folder, 'filler'));
     await eventually('a put to be accepted', async () => (await put()) === 'done');
     const alarmsLeft = async (): Promise<number> =>
