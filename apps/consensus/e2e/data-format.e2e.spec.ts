@@ -8,7 +8,7 @@ import { snapshotStatus } from '../src/snapshot-status';
 import { Keeper, keptFolders, pack, SMALL_LOG, unpack, type Contents } from './kept-folders';
 import { TestCluster, type TestMember } from './test-cluster';
 
-/** `SYNOD_KEEP_FOLDERS=NAME` keeps what this release writes, as NAME-single and NAME-trio: once for each change of a format. */
+/** `SYNOD_KEEP_FOLDERS=NAME` keeps what this release writes, as NAME-single, NAME-trio and NAME-caught-up: once for each change of a format. */
 const KEEP = process.env['SYNOD_KEEP_FOLDERS'];
 
 /** Of all records that `testdata/snapshot-1.gz` had when it was kept. */
@@ -62,6 +62,25 @@ async function filledTrio(cluster: TestCluster): Promise<Contents> {
   return contents;
 }
 
+/** Lease reads are on, users are checked, and the third member has installed a snapshot. */
+async function filledCaughtUp(cluster: TestCluster): Promise<Contents> {
+  const flags = [...SMALL_LOG, '--lease-reads'];
+  for (const member of cluster.members) member.start(flags);
+  await cluster.ready();
+  const keeper = new Keeper(channels, at(cluster, 0));
+  const third = at(cluster, 2);
+  await keeper.fill();
+  await third.kill('SIGKILL');
+  await keeper.overwrite();
+  third.start(flags);
+  await third.logged('installed a snapshot');
+  await third.logged('"message":"ready"');
+  await keeper.enableAuth();
+  const contents = await keeper.contents();
+  await killed(cluster);
+  return contents;
+}
+
 async function opened(cluster: TestCluster): Promise<void> {
   for (const member of cluster.members) member.start(SMALL_LOG);
   await cluster.ready();
@@ -76,6 +95,7 @@ async function expectContents(cluster: TestCluster, contents: Contents): Promise
 const KINDS = [
   ['single', 1, filledSingle],
   ['trio', 3, filledTrio],
+  ['caught-up', 3, filledCaughtUp],
 ] as const;
 
 it.each(KEEP === undefined ? [KINDS[0]] : KINDS)(
