@@ -172,6 +172,63 @@ describe('ReplicaHost', () => {
   });
 });
 
+// What a kernel says of a failed fsync it may say only once, and the pages may be gone: no retry can tell what is on the disk.
+describe('a disk that fails', () => {
+  it.each([
+    ['a sync', 'sync', 'EIO', 71],
+    ['a sync', 'sync', 'EIO', 72],
+    ['a write', 'write', 'EIO', 73],
+    ['a write', 'write', 'ENOSPC', 74],
+  ] as const)(
+    'ends the process at %s that fails, which has vouched for nothing since; nothing acknowledged is lost (%s, %s, seed %i)',
+    async (_, work, code, seed) => {
+      const cluster = new WordCluster(seed);
+      await cluster.awaitLeaders();
+      for (let index = 0; index < GROUPS; index++) expect(await cluster.write(index, 'before')).toBe(1);
+      const victim = cluster.nodes[0]!;
+      const failures: { readonly name: string; readonly error: unknown }[] = [];
+      const vouchedAfterwards: string[] = [];
+      cluster.failed = (name, error) => failures.push({ name, error });
+      cluster.observer = {
+        vouched: (group, from, { message }) => {
+          if (failures.length > 0 && from.nodeId === victim.name) vouchedAfterwards.push(`${group} ${message.kind}`);
+        },
+      };
+      victim.disk.failNext(work, code);
+      // It leads two groups, and votes in the others.
+      let answered = false;
+      void cluster.leaderOf(0)!.propose(Buffer.from('at its end')).then(() => (answered = true));
+      for (const index of [1, 2]) expect(await cluster.write(index, 'during')).toBe(2);
+      expect(failures).toEqual([{ name: victim.name, error: expect.objectContaining({ kind: 'outcome-unknown' }) }]);
+      expect((failures[0]?.error as Error).message).toMatch(new RegExp(`^write-ahead log: cannot write .*${code}`));
+
+      // The process is as good as gone: the others lead on, and whatever it does until it ends says nothing of its disk.
+      const others = cluster.nodes.filter((node) => node !== victim).map(({ host }) => host?.groups[0]);
+      const led = (): boolean => others.some((group) => group?.status().role === 'leader');
+      expect(await cluster.world.run(led, 30_000_000)).toBe(true);
+      await cluster.world.run(cluster.world.now + 1_000_000);
+      expect({ failures: failures.length, vouchedAfterwards, answered }).toEqual({
+        failures: 1,
+        vouchedAfterwards: [],
+        answered: false,
+      });
+
+      victim.kill(seed % 2 === 0 ? 'power' : 'process');
+      victim.start();
+      const groups = Array.from({ length: GROUPS }, (_, index) => index);
+      for (const index of groups) await cluster.write(index, 'after');
+      expect(await cluster.world.run(() => groups.every((index) => cluster.agrees(index)), 30_000_000)).toBe(true);
+      for (const index of groups) {
+        const words = victim.host!.machines[index]!.dump(victim.host!.store);
+        expect(words).toContain('=before');
+        if (index === 1 || index === 2) expect(words).toContain('=during');
+        expect(words).toContain('=after');
+      }
+      expect(failures).toHaveLength(1);
+    },
+  );
+});
+
 describe('a lost log', () => {
   it('is refused while the store shows that there was one', async () => {
     const cluster = new WordCluster(51);

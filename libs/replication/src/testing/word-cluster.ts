@@ -3,7 +3,7 @@ import type { StoreTransaction } from '@synod/runtime';
 import { prefixEnd, type Disk, type StoreReader } from '@synod/runtime';
 import type { Founding, Group, StateMachine } from '../api';
 import { peerProtocol } from '../peer-codec';
-import { DEFAULT_LOG_LIMITS, type LeaseOptions, type LogLimits } from '../options';
+import { DEFAULT_LOG_LIMITS, type LeaseOptions, type LogLimits, type ReplicationObserver } from '../options';
 import { ReplicaHost } from '../replica-host';
 
 /** A log of words: `apply` appends, and says how many there are. */
@@ -56,6 +56,10 @@ export class WordCluster {
   private readonly logLimits: LogLimits;
   /** What members are told at their next start. */
   leases: LeaseOptions | undefined;
+  /** Takes what a member's host failed with, which else fails the test. */
+  failed: (name: string, error: unknown) => void = (_, error) => this.world.fail(error);
+  /** Sees what every member does. */
+  observer: Partial<ReplicationObserver> = {};
 
   constructor(
     seed: number,
@@ -85,7 +89,13 @@ export class WordCluster {
       walFolder: 'wal',
       logLimits: this.logLimits,
       ...(this.leases === undefined ? {} : { leases: this.leases }),
-      failed: (error) => this.world.fail(error),
+      failed: (error) => this.failed(name, error),
+      observer: {
+        vouched: (...seen) => this.observer.vouched?.(...seen),
+        applied: (...seen) => this.observer.applied?.(...seen),
+        recovered: (...seen) => this.observer.recovered?.(...seen),
+        installed: (...seen) => this.observer.installed?.(...seen),
+      },
     });
     for (const peer of NODES) host.setPeer(peer, `${peer}:1`);
     const machines: Words[] = [];
