@@ -386,6 +386,7 @@ export class ReplicaHost {
     );
   }
 
+  /** The process is to end: invariant `failed-log-ends-the-process`. Until it does it says nothing more. */
   private fail(error: unknown): void {
     if (this.stopped) return;
     this.stopped = true;

@@ -46,6 +46,7 @@ export class Nemesis {
     for (const node of this.world.nodes.values()) {
       if (only !== undefined && !only.has(node.name)) continue;
       node.disk.slow(0);
+      node.disk.mend();
       node.resume();
       node.start();
     }

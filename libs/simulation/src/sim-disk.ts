@@ -38,7 +38,7 @@ export class SimDisk {
   private readonly owner: Owner;
   private readonly times: Draws;
   private readonly fate: Draws;
-  private readonly failures = new Map<DiskWork, string>();
+  private readonly failures = new Map<DiskWork, { readonly code: string; readonly failed: () => void }>();
   /** Added to the mean time of every sync while the nemesis slows the disk. */
   private slowUs = 0;
 
@@ -57,9 +57,17 @@ export class SimDisk {
     this.slowUs = meanUs;
   }
 
-  /** Lets the next call of a kind reject with an operating system's error code (`ENOSPC`, `EIO`); it takes no effect. */
-  failNext(work: DiskWork, code: string): void {
-    this.failures.set(work, code);
+  /**
+   * Lets the next call of a kind reject with an operating system's error code (`ENOSPC`, `EIO`); it takes no effect.
+   * @param failed called when that has come
+   */
+  failNext(work: DiskWork, code: string, failed: () => void = () => undefined): void {
+    this.failures.set(work, { code, failed });
+  }
+
+  /** Whatever has not failed yet will not. */
+  mend(): void {
+    this.failures.clear();
   }
 
   /** The port of one process; it goes dead with it. */
@@ -79,6 +87,7 @@ export class SimDisk {
   replace(): void {
     this.tree = new FolderTree();
     this.inFlight.clear();
+    this.mend();
   }
 
   /** Does a call for a process: takes effect and answers after a drawn time, unless the process or the power goes first. */
@@ -89,10 +98,11 @@ export class SimDisk {
       this.inFlight.add(call);
       this.world.schedule(this.drawTimeUs(work), this.owner, () => {
         if (!this.inFlight.delete(call)) return;
-        const code = this.failures.get(work);
+        const failure = this.failures.get(work);
         this.failures.delete(work);
         try {
-          if (code !== undefined) throw errno(code, `${work} on ${this.name}`);
+          failure?.failed();
+          if (failure !== undefined) throw errno(failure.code, `${work} on ${this.name}`);
           const result = effect();
           inc.deliver(() => resolve(result));
         } catch (error) {

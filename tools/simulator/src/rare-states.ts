@@ -48,4 +48,9 @@ export const CONSENSUS_STATES: readonly string[] = [
   'compacted-was-refused',
   'watch-was-compacted',
   'outgrown',
+  'disk-failed',
+  'put-refused-for-space',
+  'deleted-without-space',
+  'compacted-without-space',
+  'space-came-back',
 ];

@@ -58,6 +58,8 @@ export class Compactions implements Workload<MemberClient> {
       this.context.tally.acknowledged++;
     } catch (error) {
       if (!(error instanceof SynodError) && !(error instanceof EtcdError)) throw error;
+      // It makes room.
+      if (error instanceof EtcdError && error.code === 'no-space') this.complain('compaction-refused', error.message);
       this.context.tally.failed++;
     }
   }
@@ -71,9 +73,14 @@ export class Compactions implements Workload<MemberClient> {
     if (revision <= this.asked) return;
     this.asked = revision;
     const physical = host.random.below(4) === 0;
-    await host.call('outcome-unknown', (node) => node.host.compact(revision, physical));
+    const { probes } = this.context.world;
+    await host.call('outcome-unknown', async (node) => {
+      const starved = node.host.alarms.length > 0;
+      await node.host.compact(revision, physical);
+      if (starved) probes.sometimes('compacted-without-space');
+    });
     this.acknowledged = revision;
-    this.context.world.probes.sometimes('history-compacted');
+    probes.sometimes('history-compacted');
   }
 
   private async read(host: MemberClient, revision: bigint): Promise<void> {

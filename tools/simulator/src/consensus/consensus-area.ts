@@ -13,7 +13,9 @@ import { Bursts } from './bursts';
 import { Compactions } from './compactions';
 import { ConsensusCluster, machineNames, type ConsensusShape } from './consensus-cluster';
 import { Leases } from './leases';
+import { FailingDisks } from './failing-disks';
 import { freezeLeaders } from './freezes';
+import { fillDisks, Space } from './full-disks';
 import { Locks } from './locks';
 import type { Machine } from './machine';
 import type { MemberClient } from './member-client';
@@ -53,20 +55,27 @@ class ConsensusArea {
   private readonly habits: OperatorHabits;
   private readonly run: SeedRun<MemberClient>;
   private readonly quiet: boolean;
+  /** Absent where none fails. */
+  private readonly failingDisks: FailingDisks | undefined;
   private operator: Operator | undefined;
   private healed = false;
 
   constructor({ seed, onTraceLine }: SeedOptions) {
-    const shape = drawShape(seed);
-    const servers = machineNames(shape);
+    const drawnShape = drawShape(seed);
+    const servers = machineNames(drawnShape);
     const drawn = drawFaultPlan(seed, { servers, horizonUs: WORK_US, datagramProtocols: DATAGRAM_PROTOCOLS });
     const quiet = (this.quiet = drawn.kinds.length === 0);
+    const shape = { ...drawnShape, disksFill: !quiet && drawnShape.disksFill };
     const plan = quiet
       ? drawn
       : withClocksApart(withStuckDisks(withGroupCuts(drawn, [servers], WORK_US), servers), servers);
     this.habits = drawHabits(seed, shape, quiet);
     this.world = new World({ seed, shape: plan.shape, ...(onTraceLine === undefined ? {} : { onTraceLine }) });
     this.cluster = new ConsensusCluster(this.world, shape);
+    this.failingDisks =
+      !quiet && new Draws(seed, 'plan', 'failing disks').chance(1, 4)
+        ? new FailingDisks(this.world, this.world.draws('nemesis', 'failing disks'), this.cluster.machines)
+        : undefined;
     this.nemesis = new Nemesis(this.world, plan, { leader: () => this.cluster.leader?.name });
     const tally: Tally = { acknowledged: 0, unknown: 0, failed: 0 };
     const context = { world: this.world, tally };
@@ -90,11 +99,15 @@ class ConsensusArea {
           () => this.cluster.leader,
           quiet || hasClocksApart(seed) ? undefined : (leader) => this.strike(leader, strikes),
         ),
+        ...(shape.disksFill ? [new Space(context, this.cluster.machines)] : []),
       ],
       thinkUsMax: THINK_US_MAX,
       patienceUs: HEAL_US,
       acknowledgedMin: ACKNOWLEDGED_MIN,
-      excuse: () => this.cluster.checkStates(),
+      excuse: () => {
+        this.cluster.checkStates();
+        this.failingDisks?.check();
+      },
     });
   }
 
@@ -121,12 +134,22 @@ class ConsensusArea {
         withinUs: WORK_US,
       });
     }
+    if (cluster.shape.disksFill) {
+      const { machines } = cluster;
+      fillDisks(world, world.draws('nemesis', 'full disks'), {
+        leader: () => cluster.leader,
+        machines,
+        withinUs: WORK_US,
+      });
+    }
+    this.failingDisks?.begin(WORK_US);
     run.startClients(hosts);
     operator.work().catch((error: unknown) => world.fail(error));
     await world.run(world.now + WORK_US);
     operator.calm();
     this.healed = true;
     this.nemesis.heal();
+    for (const { gauge } of cluster.machines) gauge.empty();
     await run.until('members-repaired', () => operator.tidy);
     await run.finished('put-at-every-member', () => this.putEverywhere(first));
     await run.endClients();
@@ -135,6 +158,7 @@ class ConsensusArea {
     cluster.checkStates();
     run.checkHistories();
     this.checkReplicas();
+    this.failingDisks?.check();
     run.checkFloor();
   }
 
@@ -248,6 +272,7 @@ function drawShape(seed: number): ConsensusShape {
     times: draws.chance(1, 2) ? DEFAULT_TIMES : drawTimes(draws),
     logLimits: drawLogLimits(seed),
     leases: new Draws(seed, 'plan', 'leader leases').chance(1, 3) ? LEASES : undefined,
+    disksFill: new Draws(seed, 'plan', 'full disks').chance(1, 4),
   };
 }
 

@@ -8,6 +8,8 @@ import { findHarm, returnFromHarm, type HarmedFolder } from '../../../../apps/co
 import { Broken } from '../broken';
 import { ReplicaWatcher } from '../replica-watcher';
 import { checkStates } from '../state-check';
+import { isOfFailingDisk } from './failing-disks';
+import { SPACE_LIMITS } from './full-disks';
 import { addressOf, Machine } from './machine';
 import { MemberClient } from './member-client';
 
@@ -20,6 +22,8 @@ export interface ConsensusShape {
   readonly logLimits: LogLimits;
   /** Absent where every linearizable read asks a majority. */
   readonly leases: LeaseOptions | undefined;
+  /** Members mind how much room their disks have. */
+  readonly disksFill: boolean;
 }
 
 /** A run of a seed is short: members compare their states often. */
@@ -116,7 +120,10 @@ export class ConsensusCluster {
         times: this.shape.times,
         logLimits: this.shape.logLimits,
         ...(this.shape.leases === undefined ? {} : { leases: this.shape.leases }),
-        maintenance: { auditPeriodUs: AUDIT_PERIOD_US },
+        maintenance: {
+          auditPeriodUs: AUDIT_PERIOD_US,
+          ...(this.shape.disksFill ? { storage: { gauge: machine.gauge, limits: SPACE_LIMITS } } : {}),
+        },
       });
       this.checkHarm(machine, node);
       machine.clusterId = node.founding.clusterId;
@@ -169,11 +176,20 @@ export class ConsensusCluster {
 
   /** A process ends by itself, or does not get to start: it must have a reason, and name it. */
   private ended(machine: Machine, error: unknown): void {
+    const { failing } = machine;
+    if (failing !== undefined && isOfFailingDisk(error)) return this.diskFailed(machine, failing.backAfterUs);
     const reason = error instanceof SynodError ? this.reasonOf(machine, error) : undefined;
     if (reason === undefined) return this.world.fail(error);
     this.world.probes.sometimes(reason);
     machine.ended = true;
     machine.node.kill('process');
+  }
+
+  /** What watches over processes starts this one again; the disk has failed it only once. */
+  private diskFailed(machine: Machine, backAfterUs: number): void {
+    machine.failing = undefined;
+    machine.node.kill('process');
+    this.world.after(backAfterUs, () => machine.node.start());
   }
 
   /** @returns the state that this is one occurrence of; undefined if it is a fault */

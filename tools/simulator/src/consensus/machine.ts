@@ -1,5 +1,6 @@
 import type { SimNode } from '@synod/simulation';
 import type { ConsensusNode } from '../../../../apps/consensus/src/node';
+import { SimGauge } from './full-disks';
 
 /** A machine that may hold a member: what its data folder would say, and what was done to it. */
 export class Machine {
@@ -21,6 +22,10 @@ export class Machine {
   removalAsked = false;
   /** Its process ended by itself, for a reason that is right. */
   ended = false;
+  /** Its disk is to fail, or has: then its process ends by itself, and is started again so much later. */
+  failing: { readonly backAfterUs: number } | undefined;
+  /** How much room there is on its disk. */
+  readonly gauge = new SimGauge();
   private node_: SimNode<ConsensusNode | undefined> | undefined;
 
   constructor(readonly name: string) {}
@@ -54,7 +59,7 @@ export class Machine {
     this.incarnation = `${this.name}-disk-${this.folder}`;
     this.joins = joins;
     this.removalAsked = this.ended = false;
-    this.harm = this.clusterId = this.returnsTo = undefined;
+    this.harm = this.clusterId = this.returnsTo = this.failing = undefined;
   }
 
   /** Takes the machine out of service: its disk is empty, and nothing runs on it. */
