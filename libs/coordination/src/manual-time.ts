@@ -13,7 +13,7 @@ export class ManualTime implements Clock, Timers {
   private nowUs = 0;
   private alarms: Alarm[] = [];
 
-  constructor(private readonly startWallMs = 1_700_000_000_000) {}
+  constructor(private startWallMs = 1_700_000_000_000) {}
 
   monotonicUs(): number {
     return this.nowUs;
@@ -21,6 +21,11 @@ export class ManualTime implements Clock, Timers {
 
   wallMs(): number {
     return this.startWallMs + Math.floor(this.nowUs / 1_000);
+  }
+
+  /** Sets the wall clock, as an operator or NTP does. */
+  stepWall(byMs: number): void {
+    this.startWallMs += byMs;
   }
 
   after(delayUs: number, run: () => void): Cancel {

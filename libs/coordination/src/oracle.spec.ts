@@ -34,6 +34,7 @@ function slowLine(store: MemoryCoordination, time: ManualTime, delays: (call: st
 class Bench {
   readonly store = new MemoryCoordination();
   readonly time = new ManualTime();
+  readonly warnings: string[] = [];
   private names = 0;
 
   oracle(delays: (call: string) => Delays = () => [0, 0]): TimestampOracle {
@@ -42,7 +43,8 @@ class Bench {
       bytes: (size) => Buffer.alloc(size, ++this.names),
     };
     const coordination = slowLine(this.store, this.time, delays);
-    return new TimestampOracle({ coordination, clock: this.time, timers: this.time, random, log: silentLog });
+    const log = { ...silentLog, warn: (message: string) => this.warnings.push(message) };
+    return new TimestampOracle({ coordination, clock: this.time, timers: this.time, random, log });
   }
 
   async started(delays?: (call: string) => Delays): Promise<TimestampOracle> {
@@ -166,6 +168,57 @@ describe('one oracle', () => {
     const oracle = await bench.started();
     const { first } = await bench.time.until(oracle.timestamps(1));
     expect(first).toBeGreaterThan(2_000_000_000_000n << LOGICAL_BITS);
+  });
+});
+
+// Invariants timestamps-strictly-increase and below-logged-bound.
+describe('a wall clock that jumps by an hour', () => {
+  const HOUR_MS = 3_600_000;
+  /** Jumps within each tenure, after which the next one begins: the last of them in the past of the one before it. */
+  it.each([
+    [
+      'ahead first',
+      [
+        [HOUR_MS, -HOUR_MS, HOUR_MS],
+        [-HOUR_MS, HOUR_MS, -HOUR_MS],
+        [HOUR_MS, -HOUR_MS],
+      ],
+    ],
+    [
+      'back first',
+      [
+        [-HOUR_MS, HOUR_MS, HOUR_MS],
+        [-HOUR_MS, -HOUR_MS],
+        [-HOUR_MS, HOUR_MS],
+      ],
+    ],
+  ])('leaves timestamps growing, within a tenure and across two takeovers: %s', async (_, tenures) => {
+    const bench = new Bench();
+    let before = 0n;
+    const ask = async (oracle: TimestampOracle): Promise<void> => {
+      const { first, count } = await bench.time.until(oracle.timestamps(10));
+      expect(first).toBeGreaterThan(before);
+      before = first + BigInt(count) - 1n;
+      expect(before).toBeLessThan(bench.bound);
+    };
+    for (const jumps of tenures) {
+      const oracle = await bench.started();
+      const startedUs = bench.time.monotonicUs();
+      await ask(oracle);
+      const began = before;
+      for (const jump of jumps) {
+        bench.time.stepWall(jump);
+        await ask(oracle);
+        await bench.time.advance(2_000_000);
+        await ask(oracle);
+      }
+      // The jumps do not show: what has passed is what the monotonic clock says.
+      const passedMs = Math.ceil((bench.time.monotonicUs() - startedUs) / 1_000);
+      expect(Number((before - began) >> LOGICAL_BITS)).toBeLessThanOrEqual(passedMs);
+      oracle.stop();
+    }
+    // Of three takeovers one finds itself an hour behind what was handed out before.
+    expect(bench.warnings).toEqual(['timestamps run ahead of the wall clock; check its setting']);
   });
 });
 
