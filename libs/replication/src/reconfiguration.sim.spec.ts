@@ -1,4 +1,7 @@
-import { voters } from '@synod/paxos';
+import { voters, type Message } from '@synod/paxos';
+import { SimFile } from '@synod/simulation';
+import { peerProtocol } from './peer-codec';
+import type { PeerMessage } from './peer-messages';
 import { OneGroup } from './testing/one-group';
 
 const FOUNDERS = ['n1', 'n2', 'n3'];
@@ -50,6 +53,57 @@ describe('members that come and go', () => {
     cluster.world.node(victim).start();
     await cluster.world.run(() => cluster.refusals.has(victim), 5_000_000).catch(() => undefined);
     expect(cluster.refusals.get(victim)).toContain(`${victim} was removed from group g and takes part no more`);
+  });
+
+  it('leaves late messages to a destroyed replica without any effect when its node is back as another one', async () => {
+    const cluster = new OneGroup(4, NAMES, FOUNDERS);
+    await cluster.write();
+    const returned = cluster.world.node('n3');
+    expect(await cluster.remove('n3')).toBe(true);
+    expect(await cluster.world.run(() => cluster.removed.delete('n3'), 10_000_000)).toBe(true);
+    returned.kill('power');
+    returned.replaceDisk();
+    expect(await cluster.add('n3', false)).toBe(true);
+    await cluster.write();
+    await cluster.converge();
+    const { group } = cluster.host('n3')!;
+    expect(group.status().replicaId).toBe(4);
+
+    // What a member said before it heard of the removal, and the network kept until now.
+    const sender = ['n1', 'n2'].find((name) => cluster.leader!.status().leader !== name)!;
+    const from = FOUNDERS.indexOf(sender) + 1;
+    cluster.world.node(sender).kill('process');
+    const heard: PeerMessage[] = [];
+    const late = cluster.world.addNode('late', (ports) => {
+      const closed = (): void => undefined;
+      return ports.transport.connect(peerProtocol(), 'n3:1', { receive: (message) => heard.push(message), closed });
+    });
+    late.start();
+    const ballot = { round: 99, replica: from };
+    const say = async (to: number): Promise<string[]> => {
+      heard.length = 0;
+      const words: Message[] = [
+        { kind: 'prepare', ballot, firstInstance: 1 },
+        { kind: 'accept', ballot, instance: 50, value: [Buffer.from('late')], chosenThrough: 0 },
+      ];
+      for (const message of words) late.host!.send({ kind: 'group', group: 'g', from, to, message });
+      await cluster.world.run(cluster.world.now + 200_000);
+      return heard.flatMap((message) => (message.kind === 'group' ? [message.message.kind] : []));
+    };
+    const logged = (): number[] =>
+      [...(returned.disk.folders.folder(['wal'])?.seen.values() ?? [])].map((file) =>
+        file instanceof SimFile ? file.size : 0,
+      );
+    await cluster.world.run(cluster.world.now + 100_000);
+    const speaker = { clusterId: 'test', nodeId: sender, incarnation: `${sender}-disk`, speaks: 1, understands: 1 };
+    late.host!.send({ kind: 'hello', ...speaker });
+    await cluster.world.run(() => heard.length > 0);
+    const before = { log: logged(), promised: group.status().promised };
+    expect(await say(3)).toEqual([]);
+    expect({ log: logged(), promised: group.status().promised }).toEqual(before);
+    // The same words to the replica that is there have one.
+    expect(await say(4)).toEqual(['promise', 'accepted']);
+    expect(group.status().promised).toEqual(ballot);
   });
 
   it('hands over when the leader is removed, and refuses a change made for an old configuration', async () => {
