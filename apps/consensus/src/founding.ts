@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { GroupConfiguration, Member, NodeId } from '@synod/replication';
 import { SynodError, type Connection, type Log, type Random, type Timers, type Transport } from '@synod/runtime';
 import { foundingProtocol, type FounderReport } from './founding-protocol';
@@ -245,6 +246,11 @@ export class FoundingRound {
   private settle(decided: ClusterFounding): void {
     if (this.settling) return;
     this.settling = true;
+    const { nodeId: self, incarnation } = this.options;
+    const named = [...decided.members, ...(decided.joined?.members ?? [])].some(
+      (member) => member.nodeId === self && member.incarnation === incarnation,
+    );
+    invariant(named, 'founding-names-every-disk', () => `${self} with ${incarnation}`);
     const founding = this.token === '' ? decided : { ...decided, token: this.token };
     // On disk before anyone hears of it: the first founder must find its own decision again.
     this.options.store.write(founding).then(

@@ -62,6 +62,7 @@ class Bench extends ClusterBench {
 const raise = (member: bigint, type: Alarm['type']) => ({ action: 'raise', member, type, automatic: false }) as const;
 const clear = (member: bigint, type: Alarm['type']) => ({ action: 'clear', member, type, automatic: false }) as const;
 
+// Invariant `alarms-refuse-by-the-log`.
 describe('an alarm', () => {
   it('is raised once, listed by every member, and cleared', async () => {
     const bench = await Bench.led();

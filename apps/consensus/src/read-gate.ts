@@ -1,6 +1,9 @@
+import { invariant } from '@synod/invariant';
 import type { Timers } from '@synod/runtime';
 
 interface Waiter {
+  /** How many rounds had begun when it came. */
+  readonly after: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -12,6 +15,7 @@ interface Waiter {
 export class ReadGate {
   private waiting: Waiter[] = [];
   private running = false;
+  private rounds = 0;
 
   constructor(
     private readonly timers: Timers,
@@ -20,7 +24,7 @@ export class ReadGate {
   ) {}
 
   pass(): Promise<void> {
-    const passed = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
+    const passed = new Promise<void>((resolve, reject) => this.waiting.push({ after: this.rounds, resolve, reject }));
     this.runLater();
     return passed;
   }
@@ -34,8 +38,14 @@ export class ReadGate {
   private async run(): Promise<void> {
     const group = this.waiting;
     this.waiting = [];
+    const round = ++this.rounds;
     try {
       await this.round();
+      invariant(
+        group.every(({ after }) => after < round),
+        'read-after-its-round-began',
+        () => `round ${round}`,
+      );
       for (const { resolve } of group) resolve();
     } catch (error) {
       for (const { reject } of group) reject(error);

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { Cancel, Log, Timers } from '@synod/runtime';
 import { EtcdError } from './state/errors';
 import type { Alarm } from './state/requests';
@@ -76,6 +77,8 @@ export class SpaceWatch {
       this.freeBytes - this.admittedBytes - bytes >= this.limits.reserveBytes;
     if (fits) {
       this.admittedBytes += bytes;
+      const leftBytes = this.freeBytes - this.admittedBytes;
+      invariant(leftBytes >= this.limits.reserveBytes, 'reserve-is-for-making-room', () => `${leftBytes} bytes left`);
       return;
     }
     if (this.isFull(FULL_QUOTA_PART)) this.change('raise');

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { Cancel, StoreReader, Timers } from '@synod/runtime';
 import { entryOf, type KeySpace, type Version } from './state/key-space';
 import type { KeyValue, Revision } from './state/requests';
@@ -37,6 +38,8 @@ export interface WatchSink {
 export interface Watch {
   /** Everything up to the hub's revision has been delivered. */
   readonly caughtUp: boolean;
+  /** Everything up to here has been delivered, or was not wanted. */
+  readonly through: Revision;
   /** The sink has room again. */
   resume(): void;
   cancel(): void;
@@ -91,7 +94,10 @@ export class WatchHub {
     if (!watcher.live) this.catchUpLater();
     return {
       get caughtUp() {
-        return watcher.live;
+        return watcher.live && !watcher.cancelled;
+      },
+      get through() {
+        return watcher.next - 1n;
       },
       resume: () => {
         watcher.ready = true;
@@ -104,6 +110,7 @@ export class WatchHub {
   /** Called with the changes of each store transaction, after it has committed. */
   publish(changes: readonly Change[]): void {
     for (const { revision, events } of changes) {
+      invariant(revision === this.now + 1n, 'watch-loses-nothing', () => `${revision} after ${this.now}`);
       this.now = revision;
       const next = revision + 1n;
       for (const watcher of this.watchers) {
@@ -138,6 +145,7 @@ export class WatchHub {
 
   private deliver(watcher: Watcher, events: readonly ChangeEvent[], revision: Revision): void {
     const wanted = events.filter((event) => wants(watcher.request, event));
+    invariant(revision >= watcher.next, 'watch-loses-nothing', () => `${revision} again, before ${watcher.next}`);
     watcher.next = revision + 1n;
     if (wanted.length === 0) return;
     watcher.ready = watcher.sink.deliver(

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { Cancel, Random, Timers } from '@synod/runtime';
 import { DEFAULT_REQUEST_LIMITS } from './state/request-check';
 import type { Revision } from './state/requests';
@@ -170,11 +171,23 @@ export class WatchStream {
     this.send({ watchId, revision: this.hub.revision, canceled: true, cancelReason });
   }
 
-  /** Invariant `progress-after-events`: says only what every watch of this stream has been sent. */
   private answerProgress(): void {
     if (!this.progressAsked || this.closed || !this.caughtUp()) return;
     this.progressAsked = false;
-    this.send({ watchId: NO_WATCH, revision: this.hub.revision });
+    this.sendProgress(NO_WATCH);
+  }
+
+  /** Invariant `progress-after-events`: says only what every watch of this stream has been sent. */
+  private sendProgress(watchId: bigint): void {
+    const { revision } = this.hub;
+    for (const [id, { watch }] of this.watches) {
+      invariant(
+        watch.through >= revision,
+        'progress-after-events',
+        () => `${revision}, watch ${id} at ${watch.through}`,
+      );
+    }
+    this.send({ watchId, revision });
   }
 
   private caughtUp(): boolean {
@@ -187,7 +200,7 @@ export class WatchStream {
       this.cancelProgress = undefined;
       for (const [watchId, open] of this.watches) {
         if (!open.progressNotify) continue;
-        if (!open.informed && this.caughtUp()) this.send({ watchId, revision: this.hub.revision });
+        if (!open.informed && this.caughtUp()) this.sendProgress(watchId);
         open.informed = false;
       }
       this.notifyProgressLater();

@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import type { Ballot, ReplicaId } from './ballot';
 import type { Message } from './messages';
 import type { ReplicaLimits } from './options';
@@ -27,6 +28,7 @@ export class Handover {
    * @param round the leases of the rounds through this have been given up
    */
   tell(round: number | undefined): void {
+    invariant(this.ticks < this.limits.electionTicks, 'handover-is-bounded', () => `to ${this.to}, tick ${this.ticks}`);
     if (this.toldAtTick !== undefined && this.ticks - this.toldAtTick < this.limits.retransmitTicks) return;
     this.toldAtTick = this.ticks;
     this.outbox.sendNow(this.to, takeOver(this.ballot, round));

@@ -277,7 +277,14 @@ export class Leadership {
     while (this.settledThrough < learner.chosenThrough) {
       const instance = ++this.settledThrough;
       const { token, members } = this.proposals.get(instance) ?? {};
-      if (token !== undefined) outbox.settle({ token, outcome: 'chosen', instance });
+      if (token !== undefined) {
+        invariant(
+          instance > this.firstOwn,
+          'serves-after-recovery',
+          () => `${instance}, own value at ${this.firstOwn}`,
+        );
+        outbox.settle({ token, outcome: 'chosen', instance });
+      }
       if (instance === this.changeAt && members !== undefined) this.changed(members);
       this.proposals.delete(instance);
       this.patience.progressed();
@@ -366,6 +373,7 @@ export class Leadership {
       outbox.reached('paxos.change-conflict');
       return outbox.settle({ token, outcome: 'conflict' });
     }
+    invariant(!this.mustTeach(value), 'removed-is-not-needed', () => `instance ${this.next}`);
     this.provenVersion = change.version;
     this.open(value, token);
   }
@@ -375,6 +383,7 @@ export class Leadership {
     const { acceptor, learner, membership, outbox } = this.parts;
     const members = membership.current;
     const instance = this.next++;
+    invariant(token === undefined || this.recovered, 'serves-after-recovery', () => `instance ${instance}`);
     invariant(!this.proposals.has(instance), 'one-value-per-ballot', () => `instance ${instance}`);
     invariant(this.changeAt === undefined, 'change-is-a-barrier', () => `${instance} after ${this.changeAt}`);
     if (changeIn(value) !== undefined) {

@@ -9,13 +9,14 @@ import { LeaseGrants } from './lease-grants';
 import { changeIn, changeTo, type Configuration } from './configuration';
 import type { Members } from './members';
 import { Membership } from './membership';
-import type { Message, Released } from './messages';
+import type { Message, Released, Value } from './messages';
 import { DEFAULT_LIMITS, type LeaseTerms, type ReplicaLimits, type ReplicaOptions } from './options';
 import { Outbox } from './outbox';
 import { PhaseOne, type Found } from './phase-one';
 import { Probing } from './probing';
 import type { ReplicaRecord } from './records';
 import { Requests } from './requests';
+import { valueBytes } from './value';
 
 /** What a replica is busy with beside accepting and learning. */
 type Role = { readonly kind: 'follower' } | Probing | PhaseOne | Leadership;
@@ -212,7 +213,7 @@ export class Replica {
 
   /** Whether it waits for something that a lost message could withhold for ever. Only then it needs ticks. */
   get restless(): boolean {
-    if (this.catchUp.lacks(this.learner.knownThrough)) return true;
+    if (this.isBehind) return true;
     return this.current.kind === 'leading' ? this.current.restless : this.current.kind !== 'follower';
   }
 
@@ -328,7 +329,10 @@ export class Replica {
    */
   private hearAccept(from: ReplicaId, message: Extract<Message, { kind: 'accept' }>): void {
     if (this.holdsEnough) return this.outbox.reached('paxos.vote-withheld');
-    if (message.instance > this.truncatedThrough) return this.acceptor.receive(from, message, this.chosenThrough);
+    if (message.instance > this.truncatedThrough) {
+      this.acceptor.receive(from, message, this.chosenThrough);
+      return this.checkHeld(message.value);
+    }
     this.outbox.reached('paxos.accept-below-truncation');
     this.owesReplyTo = message.ballot;
   }
@@ -339,7 +343,18 @@ export class Replica {
    * fetches as well.
    */
   private get holdsEnough(): boolean {
-    return this.acceptor.heldBytes >= this.limits.behindBytes && this.catchUp.lacks(this.learner.knownThrough);
+    return this.acceptor.heldBytes >= this.limits.behindBytes && this.isBehind;
+  }
+
+  private get isBehind(): boolean {
+    return this.catchUp.lacks(this.learner.knownThrough);
+  }
+
+  private checkHeld(last: Value): void {
+    if (!this.isBehind) return;
+    const { heldBytes } = this.acceptor;
+    const bound = this.limits.behindBytes + valueBytes(last);
+    invariant(heldBytes < bound, 'votes-above-a-gap-are-bounded', () => `${heldBytes} of ${bound} bytes`);
   }
 
   private answerCatchUp(from: ReplicaId, firstInstance: Instance): void {

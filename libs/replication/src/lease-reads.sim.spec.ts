@@ -44,7 +44,7 @@ describe('reads by a lease', () => {
     expect(await readWithin(cluster, leader, 200_000)).toBeUndefined();
   });
 
-  // A process that stood still believes what was so before. Its clock has gone on.
+  // A process that stood still believes what was so before. Its clock has gone on. Invariant `lease-checked-at-the-answer`.
   it.each([3, 4, 5])(
     'are none any more for a leader that stood still while another one came (seed %i)',
     async (seed) => {

@@ -39,6 +39,7 @@ it('talks to a member of its cluster', () => {
   expect([node.connected.length, node.log, node.closed]).toEqual([2, [], 1]); // The newer conversation closes the older one.
 });
 
+// Invariant `members-understand-each-other`.
 it.each([
   ['another cluster', { clusterId: 'd' }, 'refusing a peer of another cluster'],
   ['a build before versions were said', { speaks: 0, understands: 0 }, 'not talking to a member of an older release'],

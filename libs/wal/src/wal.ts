@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import { SynodError, type Disk, type DiskFile } from '@synod/runtime';
 import { BatchBuilder } from './batch';
 import { deferred } from './deferred';
@@ -44,6 +45,8 @@ export class Wal {
   private file: DiskFile;
   private segment: number;
   private sequence: number;
+  /** The last batch that the disk said is synced. */
+  private syncedSequence = 0;
   /** Where the next batch goes. Everything before it in this segment is synced. */
   private offset = SEGMENT_HEADER_BYTES;
 
@@ -161,6 +164,12 @@ export class Wal {
         this.fail(cause);
         break;
       }
+      const { sequence, syncedSequence } = this;
+      invariant(
+        syncedSequence + 1 === sequence,
+        'synced-before-acknowledged',
+        () => `${syncedSequence} of ${sequence}`,
+      );
       this.writing.batch.reset();
       this.writing.durable.resolve(this.segment);
     }
@@ -175,7 +184,8 @@ export class Wal {
       { segment: this.segment, offset: this.offset },
       { sequence: this.sequence, syncedOffset: this.offset },
     );
-    await this.file.write(this.offset, bytes);
+    const { sequence } = this;
+    await this.file.write(this.offset, bytes).then(() => (this.syncedSequence = sequence));
     this.offset += bytes.length;
     this.sequence += 1;
   }
