@@ -195,7 +195,7 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 1,
   },
   {
-    name: 'change-seen-one-instance-late',
+    name: 'read-one-instance-short',
     area: 'consensus',
     breaks: 'A member answers a linearizable read once it has applied all that the leader had, not all but the last.',
     file: 'apps/consensus/src/coordination-host.ts',
@@ -203,6 +203,42 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'await this.waits.until(() => this.group.status().appliedThrough >= applied - 1);',
     killedBy: HISTORIES,
     seed: 25,
+  },
+  {
+    name: 'entry-applied-one-instance-late',
+    area: 'consensus',
+    breaks:
+      'What is counted as applied has had its effect: a member that does not lead applies an entry as it counts it.',
+    file: 'libs/replication/src/hosted-group.ts',
+    find: 'commands.map((command, index) => this.options.stateMachine.apply(transaction, command, { instance, index })),',
+    replace: `((self: { held?: ((into: StoreTransaction) => R[]) | undefined }) => {
+          const run = (into: StoreTransaction): R[] =>
+            commands.map((command, index) => this.options.stateMachine.apply(into, command, { instance, index }));
+          self.held?.(transaction);
+          self.held = this.replica.role === 'follower' && this.proposals.size === 0 ? run : undefined;
+          return self.held === undefined ? run(transaction) : [];
+        })(this as never),`,
+    killedBy: ['replicas-are-equal', 'replicas-agree', ...HISTORIES],
+    seed: 1,
+  },
+  {
+    name: 'configuration-one-instance-late',
+    area: 'consensus',
+    breaks: 'A delivered change of the members holds from the next instance on, not from the one after it.',
+    file: 'libs/paxos/src/learner.ts',
+    find: 'this.membership.delivered(instance, value);',
+    replace: `const self = this as unknown as { late?: [Instance, Value] };
+      if (self.late !== undefined) this.membership.delivered(...self.late);
+      self.late = [instance, value];`,
+    killedBy: [
+      'configuration-follows-the-log',
+      'one-voter-at-a-time',
+      'removed-is-not-needed',
+      'one-command-per-instance',
+      'replicas-agree',
+      ...HISTORIES,
+    ],
+    seed: 1,
   },
   {
     name: 'configuration-not-stored',
