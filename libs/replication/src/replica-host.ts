@@ -1,3 +1,4 @@
+import { invariant } from '@synod/invariant';
 import {
   changeIn,
   foundingOf,
@@ -287,6 +288,8 @@ export class ReplicaHost {
         // The configuration that the replica goes by is that of what it has delivered, which is now applied.
         if (entries.some(({ value }) => changeIn(value) !== undefined)) {
           writeConfiguration(transaction, group.founding.group, latestIn(entries));
+          const [held, { version }] = [group.configuration.version, latestIn(entries)];
+          invariant(held >= version, 'configuration-follows-the-log', () => `${held}, stored ${version}`);
         }
       }
     });
