@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'else this.acceptor.restore(record);',
     replace: "else if (record.kind === 'voted') this.acceptor.restore(record);",
     killedBy: ['acked-is-durable', 'one-command-per-instance'],
-    seed: 16,
+    seed: 3,
   },
   {
     name: 'carry-the-wrong-value',
@@ -202,7 +202,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.waits.until(() => this.group.status().appliedThrough >= applied);',
     replace: 'await this.waits.until(() => this.group.status().appliedThrough >= applied - 1);',
     killedBy: HISTORIES,
-    seed: 25,
+    seed: 5,
   },
   {
     name: 'entry-applied-one-instance-late',
@@ -255,7 +255,7 @@ export const MUTANTS: readonly Mutant[] = [
       'replicas-agree',
       ...HISTORIES,
     ],
-    seed: 4,
+    seed: 1,
   },
   {
     name: 'old-quorum-only',
@@ -265,7 +265,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "    this.outbox.reached('paxos.prepared-again');\n    if (current.kind === 'probing') this.probe();",
     replace: "    if (current.kind === 'preparing') return;\n    if (current.kind === 'probing') this.probe();",
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 17,
+    seed: 226,
   },
   {
     name: 'ballot-reused-after-restart',
@@ -285,7 +285,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 6,
+    seed: 51,
   },
   {
     name: 'lease-not-checked-after-pause',
@@ -295,7 +295,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return nowUs < held.untilUs ? held.untilUs : undefined;',
     replace: 'return Math.max(held.untilUs, nowUs + 1);',
     killedBy: HISTORIES,
-    seed: 168,
+    seed: 134,
   },
   {
     name: 'watch-event-before-chosen',
@@ -315,7 +315,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;',
     replace: '',
     killedBy: HISTORIES,
-    seed: 11,
+    seed: 5,
   },
   {
     name: 'timestamp-window-not-logged',
