@@ -6,6 +6,8 @@ export type Survival = (piece: number) => boolean;
 interface Contents {
   live: Buffer;
   durable: Buffer;
+  /** What was written since the last sync: all that the next one carries to the disk. */
+  dirty: { readonly start: number; readonly end: number }[];
 }
 
 /** Disks tear writes at their sectors; small ones here, so that every batch has several. */
@@ -63,7 +65,7 @@ export class FaultyDisk implements Disk {
 
   /** Sets a file's bytes, durably. */
   put(name: string, bytes: Uint8Array): void {
-    const contents = { live: Buffer.from(bytes), durable: Buffer.from(bytes) };
+    const contents: Contents = { live: Buffer.from(bytes), durable: Buffer.from(bytes), dirty: [] };
     this.live.set(name, contents);
     this.durable.set(name, contents);
   }
@@ -83,7 +85,7 @@ export class FaultyDisk implements Disk {
   async open(name: string, options: OpenOptions = {}): Promise<DiskFile> {
     await this.power();
     if (options.create === true && !this.live.has(name)) {
-      this.live.set(name, { live: Buffer.alloc(0), durable: Buffer.alloc(0) });
+      this.live.set(name, { live: Buffer.alloc(0), durable: Buffer.alloc(0), dirty: [] });
     }
     return this.file(this.find(name), options.durable === true);
   }
@@ -117,9 +119,14 @@ export class FaultyDisk implements Disk {
   private file(contents: Contents, durable: boolean): DiskFile {
     const sync = async (): Promise<void> => {
       await this.power();
+      const { live, dirty } = contents;
+      contents.dirty = []; // Clean also if it fails, as to a kernel that says so only once.
       this.failIfAsked('sync');
       this.syncs += 1;
-      contents.durable = Buffer.from(contents.live);
+      const durable = Buffer.alloc(live.length);
+      contents.durable.copy(durable);
+      for (const { start, end } of dirty) live.copy(durable, start, start, end);
+      contents.durable = durable;
     };
     return {
       size: async () => {
@@ -139,6 +146,7 @@ export class FaultyDisk implements Disk {
         grown.set(contents.live);
         grown.set(bytes.subarray(0, room), offset);
         contents.live = grown;
+        contents.dirty.push({ start: offset, end: offset + room });
         this.bytesWritten += room;
         if (room < bytes.length) this.cut = true;
         await this.power();
