@@ -140,7 +140,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
     replace: '',
     killedBy: HISTORIES,
-    seed: 7,
+    seed: 1,
   },
   {
     name: 'unknown-reported-as-aborted',
@@ -161,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const base = oldBound > wall ? oldBound : wall;',
     replace: 'const base = wall;',
     killedBy: ['prep-ts-after-locks', ...HISTORIES],
-    seed: 3,
+    seed: 15,
   },
   {
     name: 'snapshot-of-another-index',
@@ -202,7 +202,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.waits.until(() => this.group.status().appliedThrough >= applied);',
     replace: 'await this.waits.until(() => this.group.status().appliedThrough >= applied - 1);',
     killedBy: HISTORIES,
-    seed: 5,
+    seed: 33,
   },
   {
     name: 'entry-applied-one-instance-late',
@@ -255,7 +255,7 @@ export const MUTANTS: readonly Mutant[] = [
       'replicas-agree',
       ...HISTORIES,
     ],
-    seed: 1,
+    seed: 8,
   },
   {
     name: 'old-quorum-only',
@@ -275,7 +275,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (compareBallots(ballot, this.promised_) > 0) this.record({ kind: 'promised', ballot });",
     replace: "if (compareBallots(ballot, this.promised_) > 0) this.apply({ kind: 'promised', ballot });",
     killedBy: ['acked-is-durable', 'one-value-per-ballot', 'one-command-per-instance', ...HISTORIES],
-    seed: 15,
+    seed: 29,
   },
   {
     name: 'read-joins-a-running-round',
@@ -315,7 +315,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;',
     replace: '',
     killedBy: HISTORIES,
-    seed: 5,
+    seed: 7,
   },
   {
     name: 'timestamp-window-not-logged',
@@ -336,7 +336,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return stamp !== undefined && compareBallots(stamp, term) < 0;',
     replace: 'return stamp !== undefined && compareBallots(stamp, term) < 0 && term.round < 0;',
     killedBy: ['deposed-values-change-nothing', ...HISTORIES],
-    seed: 4,
+    seed: 15,
   },
   {
     name: 'deposed-leader-expires-leases',
@@ -347,7 +347,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "    } else {\n      const revoke = (id: LeaseId) =>\n        this.access.ask({ kind: 'propose', command: this.encodeOwn({ kind: 'lease-revoke', id }) }).then(nothing, nothing);\n      Object.assign(this, { expire: revoke });\n",
     killedBy: HISTORIES,
-    seed: 3,
+    seed: 36,
   },
   {
     name: 'lock-granted-by-the-next-ahead',
@@ -357,7 +357,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '      seen = await this.requireOwn(place);\n',
     replace: '      seen = await this.requireOwn(place);\n      break;\n',
     killedBy: HISTORIES,
-    seed: 17,
+    seed: 26,
   },
   {
     name: 'compaction-of-the-present',
