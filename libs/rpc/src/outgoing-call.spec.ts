@@ -64,13 +64,13 @@ it.each([
     'a message over its bound',
     answering({}, framed(Buffer.alloc(101))),
     8,
-    'Received message larger than max (101 vs 100)',
+    'grpc: received message larger than max (101 vs. 100)',
   ],
   [
     'a compressed message',
     answering({}, Buffer.from([1, 0, 0, 0, 1, 0])),
     13,
-    'a message is marked as compressed, and the call names no encoding',
+    'grpc: compressed flag set with identity or empty encoding',
   ],
   [
     'another answer than one of gRPC',
