@@ -249,7 +249,8 @@ export class CoordinationHost {
     requests: readonly PutRequest[],
     caller: Caller,
   ): Promise<readonly (PutResult | EtcdError)[] | undefined> {
-    if (!this.leads || this.gatekeeper.enabled) return undefined;
+    // What a member asks for itself has a way of its own once users are checked.
+    if (!this.leads || this.gatekeeper.enabled || caller === 'service') return undefined;
     const identity = identityOf(caller);
     const commands = requests.map((request) => {
       try {
@@ -259,8 +260,10 @@ export class CoordinationHost {
         return etcdErrorOf(error);
       }
     });
+    const admitted = commands.filter((command) => Buffer.isBuffer(command));
+    if (admitted.length === 0) return commands.filter((command): command is EtcdError => !Buffer.isBuffer(command));
     try {
-      const results = await this.access.proposeAll(commands.filter((command) => Buffer.isBuffer(command)));
+      const results = await this.access.proposeAll(admitted);
       if (results === undefined) return undefined;
       const applied = results.values();
       return commands.map((command) => (Buffer.isBuffer(command) ? putResultOf(applied.next().value) : command));

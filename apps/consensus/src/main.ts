@@ -205,8 +205,12 @@ async function start(end: (error: unknown) => void): Promise<Running> {
       bulkChannels.close();
       for (const material of [clientTls, peerTls]) material?.close();
       await status.stop();
-      await store.flush();
-      await store.close();
+      for (const step of [() => store.flush(), () => store.close()])
+        await step().catch((error: unknown) => {
+          // A store that is set aside as it is need not be written any more.
+          if (withdrawal.harm === undefined) throw error;
+          log.warn('the harmed store cannot be written', { error: String(error) });
+        });
       await data.release();
     },
   };

@@ -76,12 +76,13 @@ export class ReplicaAudit {
     for (const verdict of verdicts) this.tell(place, verdict);
   }
 
-  /** Judges by what is in: some members never told, so that there may be no majority; that members differ is known all the same. */
+  /** Judges by what is in. Some members never told: if no majority of all agrees, it is known that members differ, and not which. */
   private closeOldest(openMax: number): void {
     for (const [place, hashes] of this.open) {
       if (this.open.size <= openMax) return;
       this.open.delete(place);
-      for (const verdict of judge(hashes, hashes.size)) this.tell(place, verdict);
+      const { length } = this.group().status().members;
+      for (const verdict of judge(hashes, length, true)) this.tell(place, verdict);
     }
   }
 
@@ -110,12 +111,15 @@ export class ReplicaAudit {
 
 const START = Buffer.alloc(0);
 
-/** @param voters whose hashes a majority is counted of */
-function judge(hashes: ReadonlyMap<NodeId, Found>, voters: number): Verdict[] {
+/**
+ * @param members of whom a majority is counted
+ * @param final no more hashes will come in
+ */
+function judge(hashes: ReadonlyMap<NodeId, Found>, members: number, final = false): Verdict[] {
   const byHash = new Map<bigint, Found[]>();
   for (const found of hashes.values()) byHash.set(found.hash, [...(byHash.get(found.hash) ?? []), found]);
   if (byHash.size < 2) return [];
-  const right = [...byHash.values()].find((found) => found.length > voters / 2);
+  const right = [...byHash.values()].find((found) => found.length > members / 2);
   if (right !== undefined) return [...hashes.values()].filter((found) => !right.includes(found));
-  return hashes.size >= voters ? [undefined] : [];
+  return final || hashes.size >= members ? [undefined] : [];
 }

@@ -1,6 +1,6 @@
 import { SynodError, type Cancel, type Log, type Timers } from '@synod/runtime';
 
-/** Between two stretches of some hundred pages, about half a megabyte: a million keys take three minutes, and less than a percent of a processor. */
+/** Between two stretches, of two milliseconds each: a million keys take some minutes, and less than a percent of a processor. */
 const STEP_PAUSE_US = 250_000;
 const FIRST_PASS_US = 10_000_000;
 
@@ -40,7 +40,8 @@ export class StorePatrol {
         found(error);
         return;
       }
-      // A disk that fails to give a page is not harm that a new folder on it would mend. Who reads that page fails by it.
+      // A disk that fails to give a page is not harm that a new folder on it would mend. Who reads that page fails by it. The pass ends here: what is
+      // behind the page is not known without it.
       ports.log.error('a page of the store cannot be read', { error: String(error) });
     }
     if (next === undefined) this.later(periodUs, undefined);

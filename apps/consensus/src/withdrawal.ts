@@ -30,6 +30,7 @@ export interface WithdrawalOptions {
 export class Withdrawal {
   private first: SynodError | undefined;
   private cancel: Cancel = () => undefined;
+  private stopped = false;
   private looks = 0;
   private sparedLooks = 0;
 
@@ -56,13 +57,17 @@ export class Withdrawal {
   }
 
   stop(): void {
+    this.stopped = true;
     this.cancel();
   }
 
   private look(harm: SynodError): void {
+    if (this.stopped) return;
     const { canBeSpared, turn, ports } = this.options;
+    const before = turn();
+    if (before < 0) return; // It is a member no more, and is about to hear of that.
     this.sparedLooks = canBeSpared() ? this.sparedLooks + 1 : 0;
-    if (this.sparedLooks >= SPARED_LOOKS * (1 + turn())) {
+    if (this.sparedLooks >= SPARED_LOOKS * (1 + before)) {
       void this.withdraw(harm);
       return;
     }
@@ -77,7 +82,16 @@ export class Withdrawal {
   private async withdraw(harm: SynodError): Promise<void> {
     const { canBeSpared, note, startAnew, ports } = this.options;
     invariant(canBeSpared(), 'withdraws-when-spared', () => harm.message);
-    await note(harm.message);
+    try {
+      await note(harm.message);
+    } catch (reason) {
+      // Unnoted, the next start would go on with what is harmed.
+      ports.log.error('the harm cannot be noted; tries again', { reason: (reason as Error).message });
+      this.sparedLooks = 0;
+      this.cancel = ports.timers.after(LOOK_US, () => this.look(harm));
+      return;
+    }
+    if (this.stopped) return;
     ports.log.warn('withdraws, to be taken back as a new replica', { harm: harm.message });
     startAnew();
   }

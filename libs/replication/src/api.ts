@@ -121,13 +121,13 @@ export interface GroupStatus {
   readonly members: readonly Member[];
 }
 
-/** A group's replica on this node. */
 /**
  * Bytes of the commands in one instance, unless a single command is larger. Heartbeats wait behind the message that carries it, and a message has a bound
  * far above this.
  */
 export const VALUE_BYTES_MAX = 1 << 20;
 
+/** A group's replica on this node. */
 export interface Group<R> {
   readonly founding: Founding;
   status(): GroupStatus;

@@ -62,6 +62,12 @@ export class Http2Dialler {
       if (this.connections.get(url) === connection) this.connections.delete(url);
     });
     keepAlive(session, this.limits);
+    // An operating system tries for minutes, and longer and longer apart: whoever dials again shall not wait for that.
+    const patience = setTimeout(() => {
+      if (session.connecting) session.destroy();
+    }, this.limits.dialTimeoutMs);
+    session.once('connect', () => clearTimeout(patience));
+    session.once('close', () => clearTimeout(patience));
     return connection;
   }
 }

@@ -87,3 +87,12 @@ it.each([
 ])('makes an end of %s', async (_, answer, code, details) => {
   expect(await seen(answer)).toMatchObject({ code, details, refused: false });
 });
+
+it('leaves no stream open behind a call that the server has ended: the connection is closed behind the last', async () => {
+  let closed: Promise<void> | undefined;
+  await seen((stream) => {
+    closed = new Promise((resolve) => stream.session?.once('close', () => resolve()));
+    answering({ 'grpc-status': '0' })(stream);
+  });
+  await closed;
+});

@@ -35,8 +35,10 @@ export class OutgoingCall {
     let failure: Error | undefined;
     let reader: MessageReader | undefined;
     stream.on('response', (headers) => {
-      if (headers[':status'] !== 200) this.end(status.UNKNOWN, `HTTP status ${headers[':status']}`);
-      else if (headers['grpc-status'] !== undefined) this.endBy(headers);
+      if (headers[':status'] !== 200) {
+        this.end(status.UNKNOWN, `HTTP status ${headers[':status']}`);
+        stream.close(constants.NGHTTP2_CANCEL);
+      } else if (headers['grpc-status'] !== undefined) this.endBy(headers);
       else {
         reader = new MessageReader(messageBytesMax, textOf(headers['grpc-encoding']) ?? 'identity');
         events.answered();
@@ -79,6 +81,7 @@ export class OutgoingCall {
     const code = Number(textOf(headers['grpc-status']));
     const details = textOf(headers['grpc-message']) ?? '';
     this.end(code in status ? code : status.UNKNOWN, decoded(details));
+    this.stream.end(); // Nothing more is said to a server that has ended the call, or the stream would stay half open.
   }
 
   /** The stream is gone. Where no status said why, the connection was lost or never came about. */
@@ -86,7 +89,7 @@ export class OutgoingCall {
     // A stream that waited for a connection is told of it as a cancellation.
     const cause = (failure?.cause ?? failure) as NodeJS.ErrnoException | undefined;
     const reason = cause === undefined ? 'the connection was lost' : messageOf(cause);
-    this.end(status.UNAVAILABLE, reason, cause?.syscall === 'connect' && cause.code === 'ECONNREFUSED');
+    this.end(status.UNAVAILABLE, reason, cause !== undefined && isRefusal(cause));
   }
 
   private end(code: status, details: string, refused = false): void {
@@ -101,9 +104,19 @@ function textOf(value: string | string[] | undefined): string | undefined {
 }
 
 /** Of a name with several addresses the attempts fail together, with a message each and none in common. */
+function attemptsOf(error: Error): readonly NodeJS.ErrnoException[] {
+  return error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [error];
+}
+
 function messageOf(error: Error): string {
-  const each = error instanceof AggregateError ? error.errors : [error];
-  return each.map((one) => (one as Error).message).join(', ');
+  return attemptsOf(error)
+    .map(({ message }) => message)
+    .join(', ');
+}
+
+/** Nobody listens at any of the addresses. */
+function isRefusal(error: Error): boolean {
+  return attemptsOf(error).every(({ syscall, code }) => syscall === 'connect' && code === 'ECONNREFUSED');
 }
 
 function decoded(text: string): string {

@@ -76,8 +76,8 @@ export class LmdbStore implements Store {
   }
 
   /**
-   * Looks at some hundred pages on disk, as `checkStorePages` does at all of them, while the store is in use: takes the event loop a millisecond or
-   * two, and as long as the disk needs to give them. What LMDB has not read for long is found so before it stumbles over it.
+   * Looks at some pages on disk, as `checkStorePages` does at all of them, while the store is in use: takes the event loop two milliseconds,
+   * and as long as the disk needs to give the last of them. What LMDB has not read for long is found so before it stumbles over it.
    * @param from where they begin, as the call before it told; undefined for the first
    * @returns where the next ones begin; undefined after the last
    * @throws {SynodError} `corrupt`, naming file and offset

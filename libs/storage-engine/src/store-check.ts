@@ -4,8 +4,9 @@ import { wordAt, type Head, type LmdbFile } from './lmdb-file';
 import { currentHead, lookAtStoreFile, openStoreFile } from './store-file';
 import { TreeCheck, type TreeVisitor } from './tree-check';
 
-/** How long it keeps the event loop. */
+/** How long it keeps the event loop at a start, when nobody is served yet, and while the store is in use. */
 const TURN_MS = 10;
+const STEP_MS = 2;
 /** A disk gives a file faster from its beginning to its end than page by page in the order of keys. */
 const READ_AHEAD_BYTES = 4 << 20;
 
@@ -48,7 +49,7 @@ async function checkAllPages(file: LmdbFile): Promise<void> {
 const LOOKS = 3;
 
 /**
- * Looks at the data's pages below one branch, in the newest version.
+ * Looks at some of the data's pages, in the newest version.
  * @param from where they begin; undefined for the first
  * @returns where the next ones begin; undefined after the last
  * @throws {SynodError} as `checkStoreFile`
@@ -58,8 +59,10 @@ export function checkPagesFrom(folder: string, from: Buffer | undefined): Buffer
     try {
       return lookAtStoreFile(folder, (file) => {
         const head = currentHead(file);
-        const step = new TreeCheck(file, head, head.data).steps(from).next();
-        return step.done === true || step.value === undefined ? undefined : Buffer.from(step.value);
+        const until = performance.now() + STEP_MS;
+        for (const next of new TreeCheck(file, head, head.data).steps(from))
+          if (next !== undefined && performance.now() >= until) return Buffer.from(next);
+        return undefined;
       });
     } catch (error) {
       if (look === LOOKS || !(error instanceof SynodError)) throw error;

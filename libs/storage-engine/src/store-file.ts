@@ -6,6 +6,8 @@ import { HEADER_BYTES, kindOf, LmdbFile, PAGE, wordAt, type Head } from './lmdb-
 const VERSION = 2;
 const PAGE_BYTES_MIN = 512;
 const PAGE_BYTES_MAX = 65_536;
+/** No store has more: 8 TiB of the smallest pages that are in use. */
+const PAGES_MAX = 2 ** 31;
 
 /**
  * Looks at what a store's file is opened by: its two heads, and the pages that they name as roots. LMDB believes them, and a process that
@@ -59,6 +61,7 @@ export function currentHead(file: LmdbFile): Head {
     throw file.harmed(152, `its two heads are of transactions ${first.transaction} and ${second.transaction}`);
   }
   const head = second.transaction > first.transaction ? second : first;
+  if (head.lastPage > PAGES_MAX) throw file.harmed(head.offset + 144, `it counts ${head.lastPage} pages`);
   for (const { root } of [head.free, head.data]) if (root !== undefined) checkRoot(file, root, pageBytes);
   return head;
 }

@@ -53,7 +53,7 @@ export class TreeCheck {
   }
 
   /**
-   * Looks at the leaves of one branch page after the other.
+   * Looks at one leaf after the other.
    * @param from leaves of smaller keys may be left out
    * @yields where the next leaves begin; undefined after the last
    * @throws {SynodError} `corrupt`, with the place
@@ -97,9 +97,11 @@ export class TreeCheck {
       if (from !== undefined && end !== undefined && this.isBefore(end, from)) continue;
       const within = { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
       if (depth > 2) yield* this.below(page.child(index), depth - 1, within, from);
-      else this.leaf(page.child(index), within);
+      else {
+        this.leaf(page.child(index), within);
+        yield end;
+      }
     }
-    if (depth === 2) yield bounds.end;
   }
 
   /** Whether keys below the one are of no interest to who looks from the other on. */
@@ -115,11 +117,11 @@ export class TreeCheck {
     const { visitor } = this;
     for (let index = 0; index < page.count; index++) {
       if (page.isInOverflow(index)) this.readOverflow(page, index);
-      else if (visitor.entry === undefined) continue;
+      if (visitor.entry === undefined) continue;
       const value = page.isInOverflow(index)
         ? this.overflow.subarray(HEADER_BYTES, HEADER_BYTES + page.valueBytes(index))
         : page.value(index);
-      visitor.entry?.({ offset: this.offsetOf(number) + page.place(index), key: page.key(index), value });
+      visitor.entry({ offset: this.offsetOf(number) + page.place(index), key: page.key(index), value });
     }
   }
 
@@ -133,8 +135,10 @@ export class TreeCheck {
     if (count < Math.ceil((HEADER_BYTES + bytes) / pageBytes) || count > this.head.lastPage) {
       throw this.harmedPage(page.number, `its node ${index} has ${count} pages for ${bytes} bytes`);
     }
-    if (this.overflow.length < count * pageBytes) this.overflow = Buffer.alloc(count * pageBytes);
-    const target = this.overflow.subarray(0, count * pageBytes);
+    // Of a value that nobody takes only the header is looked at: values are most of a file, and may be large.
+    const wanted = this.visitor.entry === undefined ? HEADER_BYTES : count * pageBytes;
+    if (this.overflow.length < wanted) this.overflow = Buffer.alloc(wanted);
+    const target = this.overflow.subarray(0, wanted);
     this.read(target, number, count, PAGE.overflow);
     if (target.readUInt32LE(20) !== count) throw this.harmedPage(number, `it does not take ${count} pages`);
     this.counts.overflowPages += count;
@@ -153,7 +157,8 @@ export class TreeCheck {
     if (number < 2 || number + count - 1 > this.head.lastPage) {
       throw this.file.harmed(offset, `its tree of ${this.tree.name} names page ${number}, which there is not`);
     }
-    if (offset + target.length > this.fileBytes) throw this.harmedPage(number, 'it is beyond the end of the file');
+    if (offset + count * this.head.pageBytes > this.fileBytes)
+      throw this.harmedPage(number, 'it is beyond the end of the file');
     this.visitor.page?.(number, count);
     if (this.file.read(target, offset) < target.length)
       throw this.harmedPage(number, 'it is beyond the end of the file');

@@ -142,6 +142,17 @@ it("refuses single requests in etcd's words, and goes on", async () => {
   expect(byId.get(5)?.outcome).toBe('put');
 });
 
+it('answers at once where every put of a message is refused', async () => {
+  const { cluster, kv, service } = await member();
+  const stream = new StreamBench(kv, service).send(put(1, ''), put(2, ''));
+  await cluster.time.until(stream.end());
+  const said = stream.answers.map(({ id, error }) => [id, error?.message]);
+  expect(said).toEqual([
+    [1, 'etcdserver: key is not provided'],
+    [2, 'etcdserver: key is not provided'],
+  ]);
+});
+
 it('judges each request as that of the user whose token the stream carries', async () => {
   const { cluster, kv, service } = await member();
   for (const command of [
