@@ -104,7 +104,6 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
   checkHeader(header, segment, before);
 
   let offset = SEGMENT_HEADER_BYTES;
-  let lastBatch = offset;
   let sequence = isFirst ? header.firstSequence : before.nextSequence;
   for (let batch = await reader.batchAt(offset); batch !== undefined; batch = await reader.batchAt(offset)) {
     if (batch.sequence !== sequence)
@@ -115,7 +114,6 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
       checkKind(options, record, header, `${name}, batch at offset ${offset}`);
       options.onRecord(record, number);
     }
-    lastBatch = offset;
     offset += batch.size;
     sequence += 1;
   }
@@ -126,19 +124,10 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
     }
     await file.truncate(offset);
   }
-  if (isLast) await makeDurable(file, lastBatch, offset);
+  // What was read may have been in the page cache only: it must be durable before anyone acts on it.
+  if (isLast) await file.sync();
   const isUnused = isLast && offset === SEGMENT_HEADER_BYTES;
   return { ...before, nextSegment: isUnused ? number : number + 1, nextSequence: sequence };
-}
-
-/**
- * The last batch of a log may have been in the page cache only, and must be durable before anyone acts on it. A sync alone would not do: where one has
- * failed before, the kernel may take the pages for clean though they never reached the disk (Rebello et al., "Can Applications Recover from fsync
- * Failures?", ATC 2020, §3). So it is written again. What is before it was synced, or it would not be there.
- */
-async function makeDurable(file: DiskFile, start: number, end: number): Promise<void> {
-  await file.write(start, await file.read(start, end - start));
-  await file.sync();
 }
 
 function checkHeader(header: SegmentHeader, segment: Segment, before: ReplayEnd): void {

@@ -191,19 +191,6 @@ describe('A failing disk', () => {
     expect((await reopen(disk.afterPowerCut(() => false))).replayed).toHaveLength(1);
   });
 
-  it('makes durable at the next start what a failed sync left in the page cache, before anyone acts on it', async () => {
-    const disk = new FaultyDisk();
-    const { wal } = await reopen(disk);
-    await wal.append([record('before')]);
-    disk.failing = { call: 'sync', code: 'EIO' };
-    await expect(wal.append([record('in the cache')])).rejects.toMatchObject({ kind: 'outcome-unknown' });
-    disk.failing = undefined;
-    const both = ['1 shard-7 before', '1 shard-7 in the cache'];
-    // The process is gone and starts anew, the machine stays: the kernel takes the pages for clean.
-    expect((await reopen(disk)).replayed).toEqual(both);
-    expect((await reopen(disk.afterPowerCut(() => false))).replayed).toEqual(both);
-  });
-
   it('refuses to open where nothing can be written', async () => {
     const disk = new FaultyDisk();
     disk.failing = { call: 'write', code: 'ENOSPC' };
