@@ -1,5 +1,5 @@
 import type { Draws, World } from '@synod/simulation';
-import type { Machine } from './machine';
+import type { FaultSetting } from './machine';
 
 const SECOND_US = 1_000_000;
 /** A leader stands still for longer than its lease and an election take, and is back among its peers a while after it went on. */
@@ -10,11 +10,7 @@ const ALONE_US = { min: SECOND_US / 2, max: 1.5 * SECOND_US };
  * Leaders whose process stands still while they are cut off from the other members, and goes on before they are back. Their clocks run on meanwhile, and
  * clients reach them: whoever still believes in a lease answers with the past.
  */
-export function freezeLeaders(
-  world: World,
-  draws: Draws,
-  { leader, machines, withinUs }: { leader: () => Machine | undefined; machines: readonly Machine[]; withinUs: number },
-): void {
+export function freezeLeaders(world: World, draws: Draws, { leader, machines, withinUs }: FaultSetting): void {
   const endUs = world.now + withinUs;
   for (let count = draws.between(2, 3); count > 0; count--) {
     const [startUs, forUs, aloneUs] = [

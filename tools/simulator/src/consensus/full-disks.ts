@@ -5,7 +5,7 @@ import type { SpaceLimits, StorageGauge } from '../../../../apps/consensus/src/s
 import { EtcdError } from '../../../../apps/consensus/src/state/errors';
 import { deleteRangeRequest, putRequest } from '../../../../apps/consensus/src/state/requests';
 import type { Tally, Workload } from '../workload/workload';
-import type { Machine } from './machine';
+import type { FaultSetting, Machine } from './machine';
 import type { MemberClient } from './member-client';
 
 const SECOND_US = 1_000_000;
@@ -43,11 +43,7 @@ export class SimGauge implements StorageGauge {
 }
 
 /** Disks that run full, and have room again after a while. */
-export function fillDisks(
-  world: World,
-  draws: Draws,
-  { leader, machines, withinUs }: { leader: () => Machine | undefined; machines: readonly Machine[]; withinUs: number },
-): void {
+export function fillDisks(world: World, draws: Draws, { leader, machines, withinUs }: FaultSetting): void {
   const endUs = world.now + withinUs;
   for (let count = draws.between(2, 3); count > 0; count--) {
     const startUs = draws.below(withinUs);

@@ -100,3 +100,10 @@ export class Machine {
 export function addressOf(name: string): string {
   return `${name}:1`;
 }
+
+/** Whom faults strike that go by who leads, and from the start of the run for how long. */
+export interface FaultSetting {
+  readonly leader: () => Machine | undefined;
+  readonly machines: readonly Machine[];
+  readonly withinUs: number;
+}
