@@ -15,14 +15,13 @@ import { CompactionSteps } from './compaction-steps';
 import { DivergenceWatch } from './divergence-watch';
 import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
+import { Proposals } from './proposals';
 import { ReadGate } from './read-gate';
 import { AUDIT_PERIOD_US, ReplicaAudit } from './replica-audit';
 import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
-import { addsData, isRaised } from './state/alarm';
+import { isRaised } from './state/alarm';
 import { checkAuthCommand, type AuthCommand } from './state/auth/auth-commands';
 import type { AuthSpace } from './state/auth/auth-space';
-import { MEMBER, NOBODY, type Authority } from './state/auth/authority';
-import { encodeCommand } from './state/command-codec';
 import { compactionPending } from './state/compaction';
 import { EtcdError } from './state/errors';
 import { readRange, readTxn, type Refused } from './state/read';
@@ -31,7 +30,6 @@ import {
   isReadOnly,
   type Alarm,
   type AlarmChange,
-  type Command,
   type DeleteRangeRequest,
   type LeaseId,
   type LeaseRemaining,
@@ -121,6 +119,7 @@ export class CoordinationHost {
   readonly snapshots: SnapshotViews;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
+  private readonly proposals: Proposals;
   private readonly leases: LeaseKeeper;
   private readonly gate: ReadGate;
   private readonly audit: ReplicaAudit;
@@ -154,7 +153,7 @@ export class CoordinationHost {
     this.compactionSteps = new CompactionSteps(ports.timers, {
       leads: () => this.leads,
       pending: () => compactionPending(keySpace, store),
-      step: () => this.group.propose(this.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS })),
+      step: () => this.group.propose(this.proposals.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS })),
     });
     this.leases = new LeaseKeeper(
       ports,
@@ -191,6 +190,14 @@ export class CoordinationHost {
         raised: () => this.alarms.find((alarm) => alarm.member === member && alarm.type === 'no-space'),
         change: (action) => this.changeAlarm({ action, ...ownAlarm }, 'service').then(nothing, nothing),
       });
+    this.proposals = new Proposals({
+      access: this.access,
+      gatekeeper: this.gatekeeper,
+      limits: this.limits,
+      leads: () => this.leads,
+      alarms: () => this.alarms,
+      space: this.space,
+    });
     this.divergence = new DivergenceWatch(ports, {
       alarms: () => this.alarms,
       self: () => options.memberNumber(nodeId),
@@ -237,53 +244,25 @@ export class CoordinationHost {
 
   async put(request: PutRequest, caller: Caller): Promise<PutResult> {
     checkOperation(request, identityOf(caller), this.limits);
-    return resultOf('put', await this.propose(request, caller));
+    return resultOf('put', await this.proposals.propose(request, caller));
   }
 
-  /**
-   * Several puts that came together, each done or refused by itself, for what one costs and some bytes: this member must lead, and users
-   * not be checked.
-   * @returns what became of each, in order; `undefined` if nothing was done, so that each may be asked for by itself
-   */
-  async putAll(
-    requests: readonly PutRequest[],
-    caller: Caller,
-  ): Promise<readonly (PutResult | EtcdError)[] | undefined> {
-    // What a member asks for itself has a way of its own once users are checked.
-    if (!this.leads || this.gatekeeper.enabled || caller === 'service') return undefined;
-    const identity = identityOf(caller);
-    const commands = requests.map((request) => {
-      try {
-        checkOperation(request, identity, this.limits);
-        return this.encodeAdmitted(request, NOBODY);
-      } catch (error) {
-        return etcdErrorOf(error);
-      }
-    });
-    const admitted = commands.filter((command) => Buffer.isBuffer(command));
-    if (admitted.length === 0) return commands.filter((command): command is EtcdError => !Buffer.isBuffer(command));
-    try {
-      const results = await this.access.proposeAll(admitted);
-      if (results === undefined) return undefined;
-      const applied = results.values();
-      return commands.map((command) => (Buffer.isBuffer(command) ? putResultOf(applied.next().value) : command));
-    } catch (error) {
-      // Of those that were proposed nobody knows; what was refused before remains refused.
-      const unknown = etcdErrorOf(error);
-      return commands.map((command) => (Buffer.isBuffer(command) ? unknown : command));
-    }
+  /** As `Proposals.proposeAll`. */
+  putAll(requests: readonly PutRequest[], caller: Caller): Promise<readonly (PutResult | EtcdError)[] | undefined> {
+    return this.proposals.proposeAll(requests, caller);
   }
 
   async deleteRange(request: DeleteRangeRequest, caller: Caller): Promise<DeleteRangeResult> {
     const identity = identityOf(caller);
     checkOperation(request, identity, this.limits);
-    return resultOf('delete-range', await this.propose(sparing(request, identity), caller));
+    return resultOf('delete-range', await this.proposals.propose(sparing(request, identity), caller));
   }
 
   async txn(request: TxnRequest, caller: Caller, serializable = false): Promise<TxnResult> {
     const identity = identityOf(caller);
     checkOperation(request, identity, this.limits);
-    if (!isReadOnly(request)) return resultOf('txn', await this.propose(sparingTxn(request, identity), caller));
+    if (!isReadOnly(request))
+      return resultOf('txn', await this.proposals.propose(sparingTxn(request, identity), caller));
     if (!serializable) await this.gate.pass();
     if (this.gatekeeper.enabled) await this.demandOperation(request, caller);
     return granted(readTxn(this.machine.keySpace, this.options.store, request));
@@ -305,12 +284,12 @@ export class CoordinationHost {
     change: Omit<AlarmChange, 'kind'>,
     caller: Caller = 'client',
   ): Promise<{ readonly revision: Revision; readonly alarms: readonly Alarm[] }> {
-    return resultOf('alarms', await this.propose({ kind: 'alarm', ...change }, caller));
+    return resultOf('alarms', await this.proposals.propose({ kind: 'alarm', ...change }, caller));
   }
 
   /** @param physical wait until what the compaction removes is removed here */
   async compact(revision: Revision, physical: boolean, caller: Caller = 'client'): Promise<Revision> {
-    const result = resultOf('compacted', await this.propose({ kind: 'compact', revision }, caller));
+    const result = resultOf('compacted', await this.proposals.propose({ kind: 'compact', revision }, caller));
     if (physical) await this.waits.until(() => !compactionPending(this.machine.keySpace, this.options.store));
     return result.revision;
   }
@@ -321,19 +300,19 @@ export class CoordinationHost {
     ttlSeconds: bigint,
     caller: Caller = 'client',
   ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
-    if (identityOf(caller) === 'client') this.admit(0);
+    if (identityOf(caller) === 'client') this.proposals.admit(0);
     // Raised before it is proposed, so that members with other settings apply the same.
     const raised = ttlSeconds < this.leaseTtlMinSeconds ? this.leaseTtlMinSeconds : ttlSeconds;
     for (;;) {
       const chosen = id === 0n ? this.drawLeaseId() : id;
-      const result = await this.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised }, caller);
+      const result = await this.proposals.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised }, caller);
       if (id === 0n && result.kind === 'refused' && result.error === 'lease-exists') continue;
       return resultOf('lease-granted', result);
     }
   }
 
   async revokeLease(id: LeaseId, caller: Caller = 'client'): Promise<Revision> {
-    return resultOf('lease-revoked', await this.propose({ kind: 'lease-revoke', id }, caller)).revision;
+    return resultOf('lease-revoked', await this.proposals.propose({ kind: 'lease-revoke', id }, caller)).revision;
   }
 
   /** `revision` is from before the renewal; `ttlSeconds` is 0 if there is no such lease. */
@@ -380,7 +359,7 @@ export class CoordinationHost {
   /** Changes users or roles. @returns the store's revision, which that leaves as it is */
   async administer(command: AuthCommand, caller: Caller): Promise<Revision> {
     checkAuthCommand(command);
-    return resultOf('auth-changed', await this.propose(command, caller)).revision;
+    return resultOf('auth-changed', await this.proposals.propose(command, caller)).revision;
   }
 
   /**
@@ -432,44 +411,6 @@ export class CoordinationHost {
     this.divergence.stop();
     this.autoCompaction?.stop();
     this.watches.stop();
-  }
-
-  private propose(command: Command, caller: Caller): Promise<ApplyResult> {
-    const named = this.gatekeeper.enabled || caller === 'service';
-    return named ? this.proposeNamed(command, caller) : this.proposeAs(NOBODY, command);
-  }
-
-  private async proposeNamed(command: Command, caller: Caller): Promise<ApplyResult> {
-    const authority = this.gatekeeper.enabled ? await this.gatekeeper.authorityOf(caller) : NOBODY;
-    const result = await this.proposeAs(authority, command);
-    const unnamed = authority.kind === 'nobody' && result.kind === 'refused' && result.error === 'user-empty';
-    // Users are checked since a moment ago, which this member did not know. Nothing was done, and it needs nobody's leave.
-    return unnamed && caller === 'service' ? this.proposeAs(MEMBER, command) : result;
-  }
-
-  private async proposeAs(authority: Authority, command: Command): Promise<ApplyResult> {
-    const { result } = await this.access.ask({ kind: 'propose', command: this.encodeAdmitted(command, authority) });
-    return result;
-  }
-
-  /** @throws {EtcdError} if it is too large, or there is no room for it */
-  private encodeAdmitted(command: Command, authority: Authority): Buffer {
-    const encoded = encodeCommand(command, authority);
-    if (encoded.length > this.limits.requestBytesMax) throw new EtcdError('request-too-large');
-    if ((command.kind === 'put' || command.kind === 'txn') && addsData(command)) this.admit(encoded.length);
-    return encoded;
-  }
-
-  /**
-   * Refuses what adds data while there is no room for it, before it takes some of that in the log.
-   * @throws {EtcdError} `no-space`
-   */
-  private admit(bytes: number): void {
-    const { alarms } = this;
-    // With data that differ, that is what to say: the log does.
-    if (isRaised(alarms, 'corrupt')) return;
-    if (isRaised(alarms, 'no-space')) throw new EtcdError('no-space');
-    this.space?.admit(bytes);
   }
 
   private demandOperation(request: RangeRequest | TxnRequest, caller: Caller): Promise<void> {
@@ -536,20 +477,15 @@ export class CoordinationHost {
   }
 
   private async checkpoint(leases: readonly LeaseRemaining[]): Promise<boolean> {
-    const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-checkpoint', leases }));
+    const proposed = await this.group.propose(this.proposals.encodeOwn({ kind: 'lease-checkpoint', leases }));
     if (proposed.kind === 'applied') this.options.ports.probes.sometimes('lease-checkpointed');
     return proposed.kind === 'applied';
-  }
-
-  /** What a member does of itself: it asks for nobody's leave. */
-  private encodeOwn(command: Command): Buffer {
-    return encodeCommand(command, this.gatekeeper.enabled ? MEMBER : NOBODY);
   }
 
   private async expire(id: LeaseId): Promise<void> {
     // It would be refused over and over; the lease ends when the operator has dealt with the alarm.
     if (isRaised(this.alarms, 'corrupt')) return;
-    const proposed = await this.group.propose(this.encodeOwn({ kind: 'lease-revoke', id }));
+    const proposed = await this.group.propose(this.proposals.encodeOwn({ kind: 'lease-revoke', id }));
     if (proposed.kind === 'applied') {
       this.options.ports.probes.sometimes('lease-expired');
       this.options.ports.log.debug('a lease expired', { lease: id });
@@ -585,17 +521,6 @@ function resultOf<K extends ApplyResult['kind']>(
   if (result.kind === 'refused') throw new EtcdError(result.error);
   invariant(result.kind === kind, 'result-fits-its-command', () => `${result.kind} of a ${kind}`);
   return result as Extract<ApplyResult, { readonly kind: K }>;
-}
-
-/** @throws what is none */
-function etcdErrorOf(error: unknown): EtcdError {
-  if (error instanceof EtcdError) return error;
-  throw error;
-}
-
-function putResultOf(result: ApplyResult | undefined): PutResult | EtcdError {
-  invariant(result?.kind === 'put' || result?.kind === 'refused', 'result-fits-its-command');
-  return result.kind === 'put' ? result : new EtcdError(result.error);
 }
 
 function sparing(request: DeleteRangeRequest, identity: Identity): DeleteRangeRequest {
