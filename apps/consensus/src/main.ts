@@ -66,16 +66,16 @@ async function start(end: (error: unknown) => void): Promise<Running> {
   const bulkChannels = new GrpcChannels({}, towardsPeers);
   // Nothing here calls a server whose log would want the trace id, and promises are what a request is made of.
   const serving = { log, fault: end, observer: metrics.rpc, tracing: 'explicit' } as const;
-  const peerServer = new GrpcServer(serving);
-  const clientServer = new GrpcServer({ ...serving, limits: CLIENT_LIMITS });
-  const transport = { channels, log, fault: end, observer: metrics.rpc };
-  const planner = new ClusterPlanner(ports);
   let obstacle: () => string | undefined = () => 'waiting for all founders';
   const status = new StatusServer(
     metrics,
     () => obstacle(),
     etcdPages(() => obstacle()),
   );
+  const peerServer = new GrpcServer(serving);
+  const clientServer = new GrpcServer({ ...serving, limits: CLIENT_LIMITS, pages: status.answer });
+  const transport = { channels, log, fault: end, observer: metrics.rpc };
+  const planner = new ClusterPlanner(ports);
   for (const { address, tls } of config.http) await status.listen(address, tls ? clientTls : undefined);
   for (const { address, tls } of peers.listeners) await peerServer.listen(address, tls ? peerTls : undefined);
   const storeFolder = path.join(data.folder, 'store');

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import {
   fileDescriptors,
@@ -24,6 +24,7 @@ import { Http2Listener } from './http2-listener';
 import { IncomingCall, timeoutMs } from './incoming-call';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 import { noObserver, type RpcObserver } from './observer';
+import type { PageHandler } from './pages';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
 import { finish, refuseUndecodable, ServedMethod, type ServeCall, type Undecodable } from './served-method';
 import type { TlsMaterial } from './tls-files';
@@ -40,6 +41,8 @@ export interface GrpcServerOptions {
    * keeps track of each in JavaScript. Ambient by default.
    */
   readonly tracing?: Tracing;
+  /** Answers what is no gRPC call, on the same ports, over HTTP/1.1 too; without it that is refused. */
+  readonly pages?: PageHandler;
 }
 
 export interface ServiceOptions {
@@ -74,6 +77,7 @@ export class GrpcServer {
   readonly health = new Health();
   private readonly listener: Http2Listener;
   private readonly gate: CallGate;
+  private readonly pages: PageHandler | undefined;
   private readonly limits: RpcLimits;
   private readonly services = new Set<string>();
   private readonly routes = new Map<string, Route>();
@@ -82,7 +86,8 @@ export class GrpcServer {
     this.limits = { ...DEFAULT_RPC_LIMITS, ...options.limits };
     const { log, observer = noObserver, fault, tracing = 'ambient' } = options;
     this.gate = new CallGate(this.limits, log, observer, fault, tracing);
-    this.listener = new Http2Listener(this.limits, (stream, headers) => this.accept(stream, headers));
+    this.pages = options.pages;
+    this.listener = new Http2Listener(this.limits, (stream, headers) => this.accept(stream, headers), this.pages);
     this.addService('grpc.health.v1.Health', this.health.handlers());
     // Made when somebody asks, which few do: to describe every file takes a tenth of all the time that a start takes.
     let reflection: Reflection | undefined;
@@ -178,11 +183,7 @@ export class GrpcServer {
   private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     // What becomes of a stream is heard by its end; without a listener an error of it would end the process.
     stream.on('error', ignored);
-    if (headers['content-type']?.startsWith('application/grpc') !== true) {
-      stream.respond({ ':status': 415 }, { endStream: true });
-      stream.resume();
-      return;
-    }
+    if (headers['content-type']?.startsWith('application/grpc') !== true) return this.answerPage(stream, headers);
     const path = headers[':path'] ?? '';
     const timeout = timeoutMs(headers['grpc-timeout']);
     const route = this.routes.get(path);
@@ -193,6 +194,13 @@ export class GrpcServer {
     } else if (route === undefined) {
       call.finish({ code: status.UNIMPLEMENTED, details: this.unknown(path), metadata: {} });
     } else route.serve(call);
+  }
+
+  private answerPage(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (this.pages === undefined || headers['content-type'] !== undefined) {
+      stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
+    } else this.pages(new Http2ServerRequest(stream, headers, {}, []), new Http2ServerResponse(stream));
   }
 
   /** In the words of grpc-go, which its clients may look for. */

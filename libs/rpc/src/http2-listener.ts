@@ -8,11 +8,13 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { formatAddress, parseAddress, type Address } from './address';
 import { SynodError } from '@synod/runtime';
+import { Http1Connections } from './http1-connections';
 import { keepAlive } from './keep-alive';
 import type { RpcLimits } from './limits';
+import type { PageHandler } from './pages';
 import type { TlsMaterial } from './tls-files';
 
 type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
@@ -33,15 +35,20 @@ const OPTIONS = {
 
 /** The sockets that a server listens on, and the connections that came in by them. */
 export class Http2Listener {
-  private readonly servers = new Set<Http2Server | Http2SecureServer>();
+  private readonly servers = new Set<Server>();
   private readonly sessions = new Set<ServerHttp2Session>();
   private readonly endings: (() => void)[] = [];
+  /** Absent where only HTTP/2 is spoken. */
+  private readonly http1: Http1Connections | undefined;
   private destroyed = false;
 
   constructor(
     private readonly limits: Pick<RpcLimits, 'keepaliveTimeMs' | 'keepaliveTimeoutMs'>,
     private readonly onStream: StreamHandler,
-  ) {}
+    pages: PageHandler | undefined,
+  ) {
+    this.http1 = pages && new Http1Connections(pages);
+  }
 
   /**
    * @param address `host:port`; a name is listened to at all of its addresses, port 0 picks a free one
@@ -81,17 +88,11 @@ export class Http2Listener {
   destroy(): void {
     this.destroyed = true;
     for (const session of this.sessions) session.destroy();
+    this.http1?.destroy();
   }
 
   private async bind(host: string, port: number, tls: TlsMaterial | undefined): Promise<number> {
-    const server = tls === undefined ? createServer(OPTIONS) : this.secured(tls);
-    server.on('stream', this.onStream);
-    server.on('session', (session: ServerHttp2Session) => {
-      if (this.destroyed) return session.destroy();
-      this.sessions.add(session);
-      session.once('close', () => this.sessions.delete(session));
-      keepAlive(session, this.limits);
-    });
+    const server = tls === undefined ? this.inTheClear() : this.secured(tls);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host, port }, () => {
@@ -103,14 +104,42 @@ export class Http2Listener {
     return (server.address() as AddressInfo).port;
   }
 
+  private inTheClear(): Server {
+    const server = createServer(OPTIONS);
+    this.serve(server);
+    const { http1 } = this;
+    if (http1 === undefined) return server;
+    const serveHttp2 = (socket: Socket): unknown => server.emit('connection', socket);
+    return createTcpServer((socket) => http1.serveUnlessHttp2(socket, serveHttp2));
+  }
+
   /** Connections made after a change of certificates use the new ones. */
-  private secured(tls: TlsMaterial): Http2SecureServer {
+  private secured(tls: TlsMaterial): Server {
     const { checksOthers, options } = tls;
     const checks = { requestCert: checksOthers, rejectUnauthorized: checksOthers };
-    const server = createSecureServer({ ...OPTIONS, ...options, ...checks });
+    const { http1 } = this;
+    const versions = http1 === undefined ? {} : { ALPNCallback: preferHttp2 };
+    const server = createSecureServer({ ...OPTIONS, ...options, ...checks, ...versions });
+    this.serve(server);
+    if (http1 !== undefined) server.on('unknownProtocol', (socket: Socket) => http1.serve(socket));
     this.endings.push(tls.onChange((changed) => server.setSecureContext(changed)));
     return server;
   }
+
+  private serve(server: Http2Server | Http2SecureServer): void {
+    server.on('stream', this.onStream);
+    server.on('session', (session: ServerHttp2Session) => {
+      if (this.destroyed) return session.destroy();
+      this.sessions.add(session);
+      session.once('close', () => this.sessions.delete(session));
+      keepAlive(session, this.limits);
+    });
+  }
+}
+
+/** Of what a client offers; that it has neither in common with us ends the handshake. */
+function preferHttp2({ protocols }: { readonly protocols: readonly string[] }): string | undefined {
+  return ['h2', 'http/1.1'].find((version) => protocols.includes(version));
 }
 
 /** This machine does not have the address, or nothing of its family. */

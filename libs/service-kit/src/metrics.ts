@@ -3,12 +3,14 @@ import type { RpcObserver } from '@synod/rpc';
 
 /** What a service tells Prometheus: Node's own figures (event-loop lag among them), its calls, and what the service adds. */
 export class Metrics {
-  readonly registry = new Registry();
   readonly rpc: RpcObserver;
+  private readonly registry = new Registry();
+  /** Of Node and its process: without labels of ours, as readers of these common names expect (etcdctl is one). */
+  private readonly process = new Registry();
 
   constructor(identity: { readonly service: string; readonly node: string }) {
     this.registry.setDefaultLabels(identity);
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.process });
     const registers = [this.registry];
     const calls = new Counter({
       name: 'synod_rpc_calls_total',
@@ -74,6 +76,15 @@ export class Metrics {
       batchSent: batch('sent'),
       batchReceived: batch('received'),
     };
+  }
+
+  /** In the format that `contentType` names. */
+  async text(): Promise<string> {
+    return (await Promise.all([this.process.metrics(), this.registry.metrics()])).join('\n');
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
   }
 
   /**

@@ -1,7 +1,7 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { parseAddress, type Address, type TlsMaterial } from '@synod/rpc';
+import { parseAddress, type Address, type PageHandler, type TlsMaterial } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import type { Metrics } from './metrics';
 
@@ -15,7 +15,8 @@ export interface Page {
 /** `/metrics` for Prometheus, `/healthz` (the process turns), `/readyz` (it can do its work now) for probes, and pages of the service's own. */
 export class StatusServer {
   private readonly servers: Server[] = [];
-  private readonly answer: RequestListener;
+  /** Answers one request; on the ports of another server too. */
+  readonly answer: PageHandler;
 
   /**
    * @param ready why the service cannot do its work now, or undefined if it can
@@ -24,11 +25,15 @@ export class StatusServer {
   constructor(metrics: Metrics, ready: () => string | undefined, pages: Readonly<Record<string, () => Page>> = {}) {
     const paths = ['/metrics', '/healthz', '/readyz', ...Object.keys(pages)];
     this.answer = (request, response) => {
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        response.setHeader('allow', 'GET, HEAD');
+        return answer(response, 405, 'Method Not Allowed\n');
+      }
       const path = new URL(request.url ?? '/', 'http://node').pathname;
       switch (path) {
         case '/metrics':
-          void metrics.registry.metrics().then((text) => {
-            response.setHeader('content-type', metrics.registry.contentType);
+          void metrics.text().then((text) => {
+            response.setHeader('content-type', metrics.contentType);
             answer(response, 200, text);
           });
           return;
@@ -71,7 +76,7 @@ export class StatusServer {
   }
 }
 
-function secureServer(tls: TlsMaterial, listener: RequestListener): Server {
+function secureServer(tls: TlsMaterial, listener: PageHandler): Server {
   const { checksOthers } = tls;
   const server = createSecureServer(
     { ...tls.options, requestCert: checksOthers, rejectUnauthorized: checksOthers },
@@ -81,7 +86,7 @@ function secureServer(tls: TlsMaterial, listener: RequestListener): Server {
   return server;
 }
 
-function answer(response: ServerResponse, code: number, text: string): void {
+function answer(response: Parameters<PageHandler>[1], code: number, text: string): void {
   response.statusCode = code;
   response.end(text);
 }

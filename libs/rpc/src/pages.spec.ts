@@ -1,0 +1,174 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request as requestInTheClear } from 'node:http';
+import { connect as connectHttp2, constants } from 'node:http2';
+import { request as requestSecurely, type RequestOptions } from 'node:https';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { serviceDefinition } from '@synod/contracts';
+import { silentLog } from '@synod/runtime';
+import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
+import { GrpcChannels } from './channels';
+import { GrpcServer } from './grpc-server';
+import type { PageHandler } from './pages';
+import { TlsMaterial } from './tls-files';
+
+const { Check } = serviceDefinition('grpc.health.v1.Health');
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+const open: { close(): unknown }[] = [];
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+/** Says what it was asked. */
+const echo: PageHandler = ({ method, url }, response) => {
+  response.statusCode = 203;
+  response.end(`${method} ${url}`);
+};
+
+async function serve(pages: PageHandler | undefined, tls?: TlsMaterial): Promise<number> {
+  const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, ...(pages && { pages }) });
+  const { port } = await grpc.listen('127.0.0.1:0', tls);
+  open.push({ close: () => grpc.stop({ drainMs: 0 }) });
+  return port;
+}
+
+function getByHttp1(options: RequestOptions, request = requestInTheClear): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', path: '/health?full', agent: false, ...options }, (response) => {
+      let body = '';
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    asked.on('error', reject).end();
+  });
+}
+
+function getByHttp2(url: string, ca?: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const session = connectHttp2(url, ca === undefined ? {} : { ca });
+    session.on('error', reject);
+    const stream = session.request({ ':path': '/health?full' });
+    let status = 0;
+    let body = '';
+    stream.on('response', (headers) => (status = headers[constants.HTTP2_HEADER_STATUS] ?? 0));
+    stream.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    stream.on('error', reject);
+    stream.on('end', () => {
+      session.close();
+      resolve({ status, body });
+    });
+  });
+}
+
+async function health(port: number, material?: TlsMaterial): Promise<unknown> {
+  const channels = new GrpcChannels({}, material && { material });
+  open.push(channels);
+  return channels.callUnary(`127.0.0.1:${port}`, Check, {}, { deadlineMs: 10_000, idempotent: true });
+}
+
+function connect(port: number): Promise<Socket> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(port, '127.0.0.1', () => resolve(socket));
+    socket.on('error', () => undefined);
+    open.push({ close: () => socket.destroy() });
+  });
+}
+
+/** Everything that a connection is told until it is closed. */
+function told(socket: Socket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+  return new Promise((resolve) => socket.on('close', () => resolve(text)));
+}
+
+describe('pages in the clear', () => {
+  it('are answered over either HTTP on the port of the gRPC calls', async () => {
+    const port = await serve(echo);
+    const answer = { status: 203, body: 'GET /health?full' };
+    expect(await getByHttp1({ port })).toEqual(answer);
+    expect(await getByHttp2(`http://127.0.0.1:${port}`)).toEqual(answer);
+    expect(await health(port)).toEqual({ status: 'SERVING' });
+    expect((await getByHttp1({ port, method: 'POST' })).body).toBe('POST /health?full');
+  });
+
+  it('take one request a connection, in as many pieces as it comes', async () => {
+    const socket = await connect(await serve(echo));
+    const all = told(socket);
+    socket.write('GE');
+    socket.write('T /a HTTP/1.1\r\nHost: x\r\n');
+    socket.write('\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect((await all).match(/GET \/./g)).toEqual(['GET /a']);
+  });
+
+  it('are no place for bytes that are no HTTP', async () => {
+    const port = await serve(echo);
+    const socket = await connect(port);
+    socket.write(Buffer.from([0, 1, 2, 3, 255, 254]));
+    expect(await told(socket)).toMatch(/^HTTP\/1.1 400 /);
+    expect(await health(port)).toEqual({ status: 'SERVING' });
+  });
+
+  it('end with the server, and so does a connection that has said nothing', async () => {
+    const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, pages: () => undefined });
+    const { port } = await grpc.listen('127.0.0.1:0');
+    const unanswered = await connect(port);
+    unanswered.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const silent = await connect(port);
+    const closed = Promise.all([told(unanswered), told(silent)]);
+    // Once a later connection is served, those have been accepted too.
+    await health(port);
+    await grpc.stop({ drainMs: 0 });
+    expect(await closed).toEqual(['', '']);
+  });
+
+  it('are refused where there are none', async () => {
+    const port = await serve(undefined);
+    expect(await getByHttp2(`http://127.0.0.1:${port}`)).toEqual({ status: 415, body: '' });
+    await expect(getByHttp1({ port })).rejects.toThrow();
+    expect(await health(port)).toEqual({ status: 'SERVING' });
+  });
+});
+
+describe('pages behind TLS', () => {
+  let folder: string;
+  let authority: TestAuthority;
+  let server: IssuedFiles;
+  let client: IssuedFiles;
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'synod-pages-'));
+    authority = await TestAuthority.create('authority');
+    server = await authority.issue(folder, 'server');
+    client = await authority.issue(folder, 'client');
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function material({ cert, key }: IssuedFiles, checks: boolean): TlsMaterial {
+    const identity = { cert: { path: cert, name: '--cert-file' }, key: { path: key, name: '--key-file' } };
+    const ca = { path: authority.write(folder, 'ca'), name: '--trusted-ca-file' };
+    const made = new TlsMaterial({ identity, ...(checks && { ca }) }, silentLog);
+    open.push(made);
+    return made;
+  }
+
+  it('are answered in the version that the client offers, and gRPC calls beside them', async () => {
+    const port = await serve(echo, material(server, false));
+    const answer = { status: 203, body: 'GET /health?full' };
+    expect(await getByHttp1({ port, ca: authority.pem }, requestSecurely)).toEqual(answer);
+    expect(await getByHttp1({ port, ca: authority.pem, ALPNProtocols: ['http/1.1'] }, requestSecurely)).toEqual(answer);
+    expect(await getByHttp2(`https://127.0.0.1:${port}`, authority.pem)).toEqual(answer);
+    expect(await health(port, material(client, true))).toEqual({ status: 'SERVING' });
+  });
+
+  it('are for those only who have a certificate, where one is asked for', async () => {
+    const port = await serve(echo, material(server, true));
+    await expect(getByHttp1({ port, ca: authority.pem }, requestSecurely)).rejects.toThrow();
+    const own = { cert: readFileSync(client.cert), key: readFileSync(client.key) };
+    expect((await getByHttp1({ port, ca: authority.pem, ...own }, requestSecurely)).status).toBe(203);
+  });
+});
