@@ -173,19 +173,19 @@ it('shows leases to who may see the keys they hold, and renews them for who may 
   const bench = await checking();
   const ann = await tokenOf(bench, 'ann');
   const { host } = bench;
-  await bench.time.until(host.grantLease(1n, 60n, ann));
+  await bench.time.until(host.leases.grant(1n, 60n, ann));
   await bench.time.until(host.put(put('a', '1', { lease: 1n }), ann));
   const ask = (): Promise<unknown> =>
     bench.time.until(
       Promise.all(
         [
-          host.keepLeaseAlive(1n, ann),
-          host.leaseTimeToLive(1n, true, ann),
-          host.leaseTimeToLive(1n, false, ann),
-          host.listLeases(ann),
-          host.listLeases('client'),
-          host.keepLeaseAlive(1n, 'client'),
-          host.revokeLease(1n, 'client'),
+          host.leases.keepAlive(1n, ann),
+          host.leases.timeToLive(1n, true, ann),
+          host.leases.timeToLive(1n, false, ann),
+          host.leases.list(ann),
+          host.leases.list('client'),
+          host.leases.keepAlive(1n, 'client'),
+          host.leases.revoke(1n, 'client'),
         ].map(codeOf),
       ),
     );

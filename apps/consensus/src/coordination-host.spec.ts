@@ -133,17 +133,17 @@ describe('a read', () => {
 describe('a lease', () => {
   it('expires with its keys when nobody renews it', async () => {
     const bench = await led();
-    const { id, ttlSeconds } = await bench.time.until(bench.member('n2').host.grantLease(0n, 10n, 'client'));
+    const { id, ttlSeconds } = await bench.time.until(bench.member('n2').host.leases.grant(0n, 10n, 'client'));
     expect([id > 0n, ttlSeconds]).toEqual([true, 10n]);
     await bench.time.until(bench.host.put(put('a', '1', { lease: id }), 'client'));
     await bench.time.advance(8_000_000);
-    expect(await bench.time.until(bench.member('n3').host.leaseTimeToLive(id))).toMatchObject({
+    expect(await bench.time.until(bench.member('n3').host.leases.timeToLive(id))).toMatchObject({
       revision: 2n,
       grantedSeconds: 10n,
       remainingSeconds: 2n,
       keys: [Buffer.from('a')],
     });
-    expect(await bench.time.until(bench.member('n2').host.keepLeaseAlive(id))).toMatchObject({
+    expect(await bench.time.until(bench.member('n2').host.leases.keepAlive(id))).toMatchObject({
       revision: 2n,
       ttlSeconds: 10n,
     });
@@ -152,27 +152,27 @@ describe('a lease', () => {
     await bench.time.advance(2_000_000);
     expect(values(await bench.host.range(get('a'), true))).toEqual([]);
     // A missing lease is no error for these two.
-    expect(await bench.time.until(bench.host.keepLeaseAlive(id))).toMatchObject({ ttlSeconds: 0n });
-    expect(await bench.time.until(bench.host.leaseTimeToLive(id))).toMatchObject({ remainingSeconds: -1n });
+    expect(await bench.time.until(bench.host.leases.keepAlive(id))).toMatchObject({ ttlSeconds: 0n });
+    expect(await bench.time.until(bench.host.leases.timeToLive(id))).toMatchObject({ remainingSeconds: -1n });
   });
 
   it('has what the log says was left of it under a new leader', async () => {
     const bench = await led();
-    const { id } = await bench.time.until(bench.host.grantLease(0n, 20n, 'client'));
+    const { id } = await bench.time.until(bench.host.leases.grant(0n, 20n, 'client'));
     await bench.time.advance(12_000_000);
     await bench.lead('n2');
-    expect(await bench.time.until(bench.host.leaseTimeToLive(id))).toMatchObject({ remainingSeconds: 10n });
+    expect(await bench.time.until(bench.host.leases.timeToLive(id))).toMatchObject({ remainingSeconds: 10n });
     await bench.time.advance(11_000_000);
-    expect(await bench.time.until(bench.host.listLeases())).toEqual([]);
+    expect(await bench.time.until(bench.host.leases.list())).toEqual([]);
   });
 
   it('can be revoked, listed and chosen by its owner', async () => {
     const bench = await led();
-    await bench.time.until(bench.host.grantLease(77n, 60n, 'client'));
-    expect(await bench.time.until(codeOf(bench.host.grantLease(77n, 60n, 'client')))).toBe('lease-exists');
-    expect(await bench.time.until(bench.member('n2').host.listLeases())).toEqual([77n]);
-    await bench.time.until(bench.host.revokeLease(77n));
-    expect(await bench.time.until(codeOf(bench.host.revokeLease(77n)))).toBe('lease-not-found');
+    await bench.time.until(bench.host.leases.grant(77n, 60n, 'client'));
+    expect(await bench.time.until(codeOf(bench.host.leases.grant(77n, 60n, 'client')))).toBe('lease-exists');
+    expect(await bench.time.until(bench.member('n2').host.leases.list())).toEqual([77n]);
+    await bench.time.until(bench.host.leases.revoke(77n));
+    expect(await bench.time.until(codeOf(bench.host.leases.revoke(77n)))).toBe('lease-not-found');
   });
 });
 

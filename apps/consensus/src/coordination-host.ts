@@ -15,7 +15,8 @@ import { CompactionSteps } from './compaction-steps';
 import { DivergenceWatch } from './divergence-watch';
 import type { Retention } from './retention';
 import { LeaseKeeper } from './lease-keeper';
-import { Proposals } from './proposals';
+import { Leases } from './leases';
+import { Proposals, resultOf } from './proposals';
 import { ReadGate } from './read-gate';
 import { AUDIT_PERIOD_US, ReplicaAudit } from './replica-audit';
 import { SpaceWatch, type SpaceLimits, type StorageGauge } from './space-watch';
@@ -95,15 +96,6 @@ export interface MaintenanceOptions {
   readonly auditPeriodUs?: number;
 }
 
-/** A lease as `leaseTimeToLive` tells it. */
-export interface LeaseState {
-  readonly revision: Revision;
-  readonly grantedSeconds: bigint;
-  /** −1 if there is no such lease. */
-  readonly remainingSeconds: bigint;
-  readonly keys: readonly Buffer[];
-}
-
 /**
  * The coordination service on one member: any member answers anything. Writes go through the log by way of the leader, reads wait for
  * a barrier there and are answered from this member's own state, watches from its own log order.
@@ -117,10 +109,11 @@ export class CoordinationHost {
   readonly limits: RequestLimits;
   readonly electionTimeoutUs: number;
   readonly snapshots: SnapshotViews;
+  readonly leases: Leases;
   private readonly machine: EtcdStateMachine;
   private readonly access: LeaderAccess;
   private readonly proposals: Proposals;
-  private readonly leases: LeaseKeeper;
+  private readonly leaseKeeper: LeaseKeeper;
   private readonly gate: ReadGate;
   private readonly audit: ReplicaAudit;
   /** Absent where nothing is measured. */
@@ -130,7 +123,6 @@ export class CoordinationHost {
   private reporting = 0;
   private readonly waits: AppliedWaits;
   private readonly compactionSteps: CompactionSteps;
-  private readonly leaseTtlMinSeconds: bigint;
   /** As of what was applied last; undefined until somebody asks. */
   private alarmsNow: readonly Alarm[] | undefined;
   private leads = false;
@@ -141,7 +133,6 @@ export class CoordinationHost {
     this.electionTimeoutUs = electionTimeoutUs;
     const timeoutUs = requestTimeoutUs(electionTimeoutUs);
     this.waits = new AppliedWaits(ports.timers, timeoutUs);
-    this.leaseTtlMinSeconds = leaseTtlMinSeconds(electionTimeoutUs);
     this.machine = new EtcdStateMachine(
       prefix,
       (applied) => this.applied(applied),
@@ -155,7 +146,7 @@ export class CoordinationHost {
       pending: () => compactionPending(keySpace, store),
       step: () => this.group.propose(this.proposals.encodeOwn({ kind: 'compact-step', events: COMPACT_STEP_EVENTS })),
     });
-    this.leases = new LeaseKeeper(
+    this.leaseKeeper = new LeaseKeeper(
       ports,
       keySpace,
       store,
@@ -179,7 +170,7 @@ export class CoordinationHost {
       leadershipChanged: (leads) => this.leadershipChanged(leads),
     });
     const changeMembers = options.changeMembers ?? membersAreFixed;
-    this.desk = new LeaderDesk(this.group, keySpace, store, this.leases, this.audit, changeMembers);
+    this.desk = new LeaderDesk(this.group, keySpace, store, this.leaseKeeper, this.audit, changeMembers);
     this.access = new LeaderAccess(ports, nodeId, this.group, this.desk, options.link, timeoutUs);
     this.gate = new ReadGate(ports.timers, () => this.catchUpWithLeader());
     const member = options.memberNumber(nodeId);
@@ -198,6 +189,8 @@ export class CoordinationHost {
       alarms: () => this.alarms,
       space: this.space,
     });
+    const { access, gate, gatekeeper, proposals } = this;
+    this.leases = new Leases({ ports, store, keySpace, access, gate, gatekeeper, proposals, electionTimeoutUs });
     this.divergence = new DivergenceWatch(ports, {
       alarms: () => this.alarms,
       self: () => options.memberNumber(nodeId),
@@ -294,68 +287,6 @@ export class CoordinationHost {
     return result.revision;
   }
 
-  /** @param id 0n for one of the server's choice */
-  async grantLease(
-    id: LeaseId,
-    ttlSeconds: bigint,
-    caller: Caller = 'client',
-  ): Promise<{ readonly revision: Revision; readonly id: LeaseId; readonly ttlSeconds: bigint }> {
-    if (identityOf(caller) === 'client') this.proposals.admit(0);
-    // Raised before it is proposed, so that members with other settings apply the same.
-    const raised = ttlSeconds < this.leaseTtlMinSeconds ? this.leaseTtlMinSeconds : ttlSeconds;
-    for (;;) {
-      const chosen = id === 0n ? this.drawLeaseId() : id;
-      const result = await this.proposals.propose({ kind: 'lease-grant', id: chosen, ttlSeconds: raised }, caller);
-      if (id === 0n && result.kind === 'refused' && result.error === 'lease-exists') continue;
-      return resultOf('lease-granted', result);
-    }
-  }
-
-  async revokeLease(id: LeaseId, caller: Caller = 'client'): Promise<Revision> {
-    return resultOf('lease-revoked', await this.proposals.propose({ kind: 'lease-revoke', id }, caller)).revision;
-  }
-
-  /** `revision` is from before the renewal; `ttlSeconds` is 0 if there is no such lease. */
-  async keepLeaseAlive(
-    lease: LeaseId,
-    caller: Caller = 'client',
-  ): Promise<{ readonly revision: Revision; readonly ttlSeconds: bigint }> {
-    if (this.gatekeeper.enabled) {
-      // The lease and its keys may be known to the leader only, as yet.
-      await this.gate.pass();
-      await this.gatekeeper.demand(
-        caller,
-        (authorities, store, authority) =>
-          authorities.refuseNobody(store, authority) ?? authorities.refuseLease(store, authority, lease, 'write'),
-      );
-    }
-    return this.access.ask({ kind: 'keep-alive', lease });
-  }
-
-  /** @param withKeys whether the keys are to be shown: then the caller must be allowed to see them */
-  async leaseTimeToLive(lease: LeaseId, withKeys = true, caller: Caller = 'client'): Promise<LeaseState> {
-    const state = await this.access.ask({ kind: 'time-to-live', lease });
-    await this.gatekeeper.demand(
-      caller,
-      (authorities, store, authority) =>
-        authorities.refuseNobody(store, authority) ??
-        (withKeys ? authorities.refuseKeys(store, authority, 'read', state.keys) : undefined),
-    );
-    return state;
-  }
-
-  /** Shown whole or not at all: that a lease holds no key says something too. */
-  async listLeases(caller: Caller = 'client'): Promise<LeaseId[]> {
-    await this.gate.pass();
-    const list = (): LeaseId[] => [...this.machine.keySpace.leases(this.options.store)].map(({ id }) => id);
-    await this.gatekeeper.demand(caller, (authorities, store, authority) => {
-      if (authorities.refuseAdministration(store, authority) === undefined) return undefined;
-      const refusals = list().map((id) => authorities.refuseLease(store, authority, id, 'read'));
-      return authorities.refuseNobody(store, authority) ?? refusals.find((refusal) => refusal !== undefined);
-    });
-    return list();
-  }
-
   /** Changes users or roles. @returns the store's revision, which that leaves as it is */
   async administer(command: AuthCommand, caller: Caller): Promise<Revision> {
     checkAuthCommand(command);
@@ -405,7 +336,7 @@ export class CoordinationHost {
   /** Ends watches and everything periodic. Requests in flight fail by their own deadlines. */
   stop(): void {
     this.compactionSteps.stop();
-    this.leases.resign();
+    this.leaseKeeper.resign();
     this.audit.resign();
     this.space?.stop();
     this.divergence.stop();
@@ -430,7 +361,7 @@ export class CoordinationHost {
     // First, so that no watch is shown what came after its user lost the right to see it.
     this.gatekeeper.note(tokens, authChanged);
     this.watches.publish(changes);
-    this.leases.note(leases);
+    this.leaseKeeper.note(leases);
     for (const check of checks) void this.reportCheck(check);
     this.compactionSteps.begin();
     this.waits.look();
@@ -448,11 +379,11 @@ export class CoordinationHost {
   private leadershipChanged(leads: boolean): void {
     this.leads = leads;
     if (leads) {
-      this.leases.lead();
+      this.leaseKeeper.lead();
       this.audit.lead();
       this.compactionSteps.begin();
     } else {
-      this.leases.resign();
+      this.leaseKeeper.resign();
       this.audit.resign();
     }
     this.options.leadershipChanged?.(leads);
@@ -491,11 +422,6 @@ export class CoordinationHost {
       this.options.ports.log.debug('a lease expired', { lease: id });
     }
   }
-
-  /** A positive number of 63 bits, as etcd's clients expect. */
-  private drawLeaseId(): LeaseId {
-    return (this.options.ports.random.bytes(8).readBigUInt64BE() >> 1n) | 1n;
-  }
 }
 
 function membersAreFixed(): never {
@@ -504,23 +430,10 @@ function membersAreFixed(): never {
 
 /** What becomes of a proposal that is tried again at the next occasion. */
 function nothing(): void {}
-/** A shorter lease could expire while a new leader is being found: as with etcd, one and a half election time-outs, rounded up. */
-function leaseTtlMinSeconds(electionTimeoutUs: number): bigint {
-  return BigInt(Math.ceil((1.5 * electionTimeoutUs) / 1_000_000));
-}
 
 function granted<T>(result: T | Refused): T {
   if (typeof result === 'object' && result !== null && 'error' in result) throw new EtcdError(result.error);
   return result;
-}
-
-function resultOf<K extends ApplyResult['kind']>(
-  kind: K,
-  result: ApplyResult,
-): Extract<ApplyResult, { readonly kind: K }> {
-  if (result.kind === 'refused') throw new EtcdError(result.error);
-  invariant(result.kind === kind, 'result-fits-its-command', () => `${result.kind} of a ${kind}`);
-  return result as Extract<ApplyResult, { readonly kind: K }>;
 }
 
 function sparing(request: DeleteRangeRequest, identity: Identity): DeleteRangeRequest {

@@ -52,15 +52,15 @@ export class LocalCoordination implements Coordination {
   }
 
   async grantLease(ttlSeconds: number): Promise<bigint> {
-    return (await write(this.host.grantLease(0n, BigInt(ttlSeconds), 'service'))).id;
+    return (await write(this.host.leases.grant(0n, BigInt(ttlSeconds), 'service'))).id;
   }
 
   async keepLeaseAlive(lease: bigint): Promise<number> {
-    return Number((await read(this.host.keepLeaseAlive(lease, 'service'))).ttlSeconds);
+    return Number((await read(this.host.leases.keepAlive(lease, 'service'))).ttlSeconds);
   }
 
   async revokeLease(lease: bigint): Promise<void> {
-    await write(this.host.revokeLease(lease, 'service'));
+    await write(this.host.leases.revoke(lease, 'service'));
   }
 
   watch(range: { key: Buffer; rangeEnd?: Buffer; startRevision: bigint }, handler: WatchHandler): () => void {

@@ -86,7 +86,7 @@ describe('an alarm', () => {
     // One that an operator raised is not cleared by members that have room.
     await bench.time.advance(5 * SECOND);
     expect(await bench.put('n2')).toBe('no-space');
-    expect(await bench.told('n3', (host) => host.grantLease(0n, 9n, 'client'))).toBe('no-space');
+    expect(await bench.told('n3', (host) => host.leases.grant(0n, 9n, 'client'))).toBe('no-space');
     const nested = txn([], [], [txn([], [put('a', '2')])]);
     expect(await bench.told('n1', (host) => host.txn(nested, 'client'))).toBe('no-space');
     expect(await bench.told('n1', (host) => host.range(get('a')))).toBe('done');
@@ -102,19 +102,19 @@ describe('an alarm', () => {
   it('of corruption lets nothing change', async () => {
     const bench = await Bench.led();
     await bench.put('n1');
-    const { id } = await bench.time.until(bench.host.grantLease(0n, 5n, 'client'));
+    const { id } = await bench.time.until(bench.host.leases.grant(0n, 5n, 'client'));
     await bench.time.until(bench.host.changeAlarm(raise(9n, 'corrupt')));
     expect(await bench.put('n2')).toBe('corrupt');
     expect(await bench.told('n1', (host) => host.deleteRange(remove('a'), 'client'))).toBe('corrupt');
     expect(await bench.told('n1', (host) => host.compact(2n, false))).toBe('corrupt');
-    expect(await bench.told('n1', (host) => host.revokeLease(id))).toBe('corrupt');
-    expect(await bench.told('n1', (host) => host.grantLease(0n, 9n, 'client'))).toBe('corrupt');
+    expect(await bench.told('n1', (host) => host.leases.revoke(id))).toBe('corrupt');
+    expect(await bench.told('n1', (host) => host.leases.grant(0n, 9n, 'client'))).toBe('corrupt');
     expect(await bench.told('n1', (host) => host.range(get('a')))).toBe('done');
     await bench.time.advance(20 * SECOND);
-    expect(await bench.time.until(bench.host.listLeases())).toEqual([id]);
+    expect(await bench.time.until(bench.host.leases.list())).toEqual([id]);
     await bench.time.until(bench.host.changeAlarm(clear(9n, 'corrupt')));
     await bench.time.advance(SECOND);
-    expect(await bench.time.until(bench.host.listLeases())).toEqual([]);
+    expect(await bench.time.until(bench.host.leases.list())).toEqual([]);
   });
 });
 

@@ -253,13 +253,13 @@ describe.each([
     for (const name of NAMES) {
       expect(await cluster.settle(cluster.node(name).host.range(under('n')))).toMatchObject({ count: 3n });
     }
-    const { id } = await cluster.settle(cluster.node('n3').host.grantLease(0n, 5n, 'client'));
+    const { id } = await cluster.settle(cluster.node('n3').host.leases.grant(0n, 5n, 'client'));
     await cluster.settle(cluster.node('n2').host.put(put('leased', '1', { lease: id }), 'client'));
-    expect(await cluster.settle(cluster.node('n1').host.leaseTimeToLive(id))).toMatchObject({
+    expect(await cluster.settle(cluster.node('n1').host.leases.timeToLive(id))).toMatchObject({
       grantedSeconds: 5n,
       keys: [Buffer.from('leased')],
     });
-    expect(await cluster.settle(cluster.node('n3').host.keepLeaseAlive(id))).toMatchObject({ ttlSeconds: 5n });
+    expect(await cluster.settle(cluster.node('n3').host.leases.keepAlive(id))).toMatchObject({ ttlSeconds: 5n });
   });
 });
 
@@ -291,16 +291,16 @@ it('ends a lease after its time although the leader changes, and one that is ren
   const leader = await cluster.founded();
   const { world } = cluster;
   const begun = world.now;
-  for (const id of [1n, 2n]) await cluster.settle(leader.host.grantLease(id, 20n, 'client'));
+  for (const id of [1n, 2n]) await cluster.settle(leader.host.leases.grant(id, 20n, 'client'));
   await world.run(begun + 14_000_000);
-  await cluster.settle(leader.host.keepLeaseAlive(2n));
+  await cluster.settle(leader.host.leases.keepAlive(2n));
   const renewed = world.now;
   await world.run(begun + 16_000_000);
   world.node(leader.nodeId).kill('power');
   const next = await cluster.awaitLeader(leader.nodeId);
-  expect((await cluster.settle(next.host.listLeases())).sort()).toContain(1n);
+  expect((await cluster.settle(next.host.leases.list())).sort()).toContain(1n);
   const ended = async (id: bigint): Promise<number> => {
-    while ((await cluster.settle(next.host.listLeases())).includes(id)) await world.run(world.now + 100_000);
+    while ((await cluster.settle(next.host.leases.list())).includes(id)) await world.run(world.now + 100_000);
     return world.now;
   };
   // Half of the first ten seconds were logged last, and an election takes a moment.

@@ -119,3 +119,16 @@ function putResultOf(result: ApplyResult | undefined): PutResult | EtcdError {
   invariant(result?.kind === 'put' || result?.kind === 'refused', 'result-fits-its-command');
   return result.kind === 'put' ? result : new EtcdError(result.error);
 }
+
+/**
+ * The result of a command of one kind.
+ * @throws {EtcdError} what it was refused for
+ */
+export function resultOf<K extends ApplyResult['kind']>(
+  kind: K,
+  result: ApplyResult,
+): Extract<ApplyResult, { readonly kind: K }> {
+  if (result.kind === 'refused') throw new EtcdError(result.error);
+  invariant(result.kind === kind, 'result-fits-its-command', () => `${result.kind} of a ${kind}`);
+  return result as Extract<ApplyResult, { readonly kind: K }>;
+}

@@ -11,7 +11,7 @@ async function queueOf(bench: ClusterBench): Promise<Succession> {
 }
 
 async function enlisted(bench: ClusterBench, queue: Succession): Promise<Place> {
-  const { id } = await bench.time.until(bench.host.grantLease(0n, 600n));
+  const { id } = await bench.time.until(bench.host.leases.grant(0n, 600n));
   return bench.time.until(queue.enlist(id, Buffer.from(`of ${id}`)));
 }
 

@@ -86,7 +86,7 @@ export class Succession {
       seen = await this.requireOwn(place);
     }
     // The lease may have ended meanwhile, or be about to: nothing is granted on a lease that may be gone before its owner hears of it.
-    const { remainingSeconds } = await this.host.leaseTimeToLive(place.lease, false, this.caller);
+    const { remainingSeconds } = await this.host.leases.timeToLive(place.lease, false, this.caller);
     if (remainingSeconds <= 0n) throw new PlaceLost(place.key);
     const held = await this.requireOwn(place);
     // What an owner before was given is a revision at which its key was there, and at `turn` none of theirs was: so each is given a later one.

@@ -5,6 +5,7 @@ import { request as requestSecurely, type RequestOptions } from 'node:https';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { serviceDefinition } from '@synod/contracts';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
@@ -38,7 +39,10 @@ async function serve(pages: PageHandler | undefined, tls?: TlsMaterial): Promise
   return port;
 }
 
-function getByHttp1(options: RequestOptions, request = requestInTheClear): Promise<Answer> {
+function getByHttp1(
+  options: RequestOptions & Pick<TlsOptions, 'ALPNProtocols'>,
+  request = requestInTheClear,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const asked = request({ host: '127.0.0.1', path: '/health?full', agent: false, ...options }, (response) => {
       let body = '';
@@ -56,7 +60,7 @@ function getByHttp2(url: string, ca?: string): Promise<Answer> {
     const stream = session.request({ ':path': '/health?full' });
     let status = 0;
     let body = '';
-    stream.on('response', (headers) => (status = headers[constants.HTTP2_HEADER_STATUS] ?? 0));
+    stream.on('response', (headers) => (status = Number(headers[constants.HTTP2_HEADER_STATUS])));
     stream.on('data', (chunk: Buffer) => (body += chunk.toString()));
     stream.on('error', reject);
     stream.on('end', () => {

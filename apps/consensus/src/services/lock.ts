@@ -42,5 +42,5 @@ export function lockService(member: ServedMember): ServiceHandlers<'v3lockpb.Loc
 
 /** The caller's lease, or a new one. */
 export async function sessionLease({ host }: ServedMember, lease: LeaseId, caller: Caller): Promise<LeaseId> {
-  return lease !== 0n ? lease : (await host.grantLease(0n, SESSION_TTL_SECONDS, caller)).id;
+  return lease !== 0n ? lease : (await host.leases.grant(0n, SESSION_TTL_SECONDS, caller)).id;
 }
