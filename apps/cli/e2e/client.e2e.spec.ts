@@ -2,7 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition, type MessageShape, type MethodDefinition } from '@synod/contracts';
 import { GrpcChannels } from '@synod/rpc';
-import { Place, SMALL, type Finished, type ReadyLine, type RunOptions, type Up } from './test-cluster';
+import type { Finished, RunOptions } from '@synod/test-processes';
+import { Place, SMALL, type ReadyLine, type Up } from './test-cluster';
 
 let place: Place;
 let up: Up;

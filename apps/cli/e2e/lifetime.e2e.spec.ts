@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventually } from '@synod/eventually';
-import { commandOf, descendantsOf, isAlive, msUntilGone, Place, SMALL, STARTS, type Seen } from './test-cluster';
+import { descendantsOf, isAlive, msUntilGone, type Seen } from '@synod/test-processes';
+import { Place, SMALL, STARTS } from './test-cluster';
 
 const WITHIN_MS = 5_000;
 
@@ -33,10 +34,13 @@ describe('a cluster in the foreground', () => {
     const up = place.up();
     await up.ready();
     const program = path.join(place.folder, 'loop.ts');
-    writeFileSync(program, 'export default { map(): void { for (;;); }, reduce(): void {} };\n');
+    const loops = path.join(place.folder, 'loops');
+    const source = `import { writeFileSync } from 'node:fs';
+      export default { map(): void { writeFileSync(${JSON.stringify(loops)}, ''); for (;;); }, reduce(): void {} };\n`;
+    writeFileSync(program, source);
     const output = path.join(place.folder, 'never');
     const job = place.synod(['mr', 'run', program, '--input', program, '--output', output]);
-    await eventually('an executor to be busy', () => everyProcess(up.pid).some(isBusyExecutor), 20_000);
+    await eventually('an executor to be in its loop', () => existsSync(loops));
     const all = everyProcess(up.pid);
     up.kill('SIGKILL');
     expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
@@ -57,7 +61,7 @@ describe('a cluster in the foreground', () => {
     await new Promise((resolve) => shell.on('close', resolve));
     const pid = Number(echoed);
     const output = (): string => readFileSync(out, 'utf8');
-    await eventually('the cluster to be ready', () => output().includes('"ready":true'), 60_000);
+    await eventually('the cluster to be ready', () => output().includes('"ready":true'));
     const all = everyProcess(pid);
 
     // What a terminal does when it goes away: it tells the whole group that it has started.
@@ -68,16 +72,6 @@ describe('a cluster in the foreground', () => {
 
     process.kill(pid, 'SIGTERM');
     expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
-    await eventually('synod to be gone', () => place.processes().length === 0, WITHIN_MS);
+    await eventually('synod to be gone', () => place.processes().length === 0);
   });
 });
-
-/** In an endless loop, as against waiting for work: it uses a processor. */
-function isBusyExecutor({ pid }: Seen): boolean {
-  if (!commandOf(pid).includes('executor-main.js')) return false;
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') R ');
-  } catch {
-    return false;
-  }
-}

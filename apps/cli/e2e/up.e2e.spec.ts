@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
-import { Place, SMALL, synod, type ReadyLine, type Up } from './test-cluster';
+import { synod } from '@synod/test-processes';
+import { Place, SMALL, type ReadyLine, type Up } from './test-cluster';
 
 let place: Place;
 beforeAll(async () => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { STARTS, synod } from './test-cluster';
+import { synod } from '@synod/test-processes';
+import { STARTS } from './test-cluster';
 
 describe('a client command', () => {
   it('names what it tried when nothing answers', async () => {

@@ -1,4 +1,3 @@
-import { execFile, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,11 +7,11 @@ import { EtcdCoordination, KvStream } from '@synod/coordination';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { whereInstalled } from '@synod/test-processes';
 import { ACCESS_RULES, type ServedService } from '../src/services/access-rules';
-import { TestCluster, type TestMember } from './test-cluster';
-
-const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
-if (ETCDCTL_MISSING) process.stdout.write('not run: users and roles through etcdctl (needs etcdctl)\n');
+import { outcomeOf } from './caller';
+import { Etcdctl } from './etcdctl';
+import { TestCluster } from './test-cluster';
 
 const AUTH = serviceDefinition('etcdserverpb.Auth');
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -34,16 +33,6 @@ function call<Request extends MessageShape, Response extends MessageShape>(
   at = address(),
 ): Promise<Response['output']> {
   return channels.callUnary(at, method, request, { deadlineMs: 15_000, metadata });
-}
-
-/** What a call came to, in etcd's words. */
-async function outcome(answer: Promise<unknown>): Promise<string> {
-  try {
-    await answer;
-    return 'done';
-  } catch (error) {
-    return statusOf(error)?.details ?? String(error);
-  }
 }
 
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -118,7 +107,7 @@ interface FirstAnswer {
 async function refusalOf(method: MethodDefinition<MessageShape, MessageShape>): Promise<string> {
   // Names of users are text, names of locks are bytes.
   const request = method.path.includes('.Auth/') ? { ...REQUEST, name: 'secret' } : REQUEST;
-  if (!method.responseStream) return outcome(call(method, request));
+  if (!method.responseStream) return outcomeOf(call(method, request));
   if (!method.requestStream) return serverStreamOutcome(method);
   return new Promise((resolve) => {
     const stream = channels.openStream(
@@ -154,19 +143,19 @@ function serverStreamOutcome({
 
 it('answers what a client needs to find out that it must authenticate', async () => {
   expect(await call(AUTH.AuthStatus, {})).toMatchObject({ enabled: true });
-  expect(await outcome(authenticate('ann', 'wrong'))).toBe(
+  expect(await outcomeOf(authenticate('ann', 'wrong'))).toBe(
     'etcdserver: authentication failed, invalid user ID or password',
   );
-  expect(await outcome(authenticate('nobody', 'x'))).toBe(
+  expect(await outcomeOf(authenticate('nobody', 'x'))).toBe(
     'etcdserver: authentication failed, invalid user ID or password',
   );
-  expect(await outcome(authenticate('cert', ''))).toBe(
+  expect(await outcomeOf(authenticate('cert', ''))).toBe(
     'etcdserver: authentication failed, invalid user ID or password',
   );
-  expect(await outcome(call(KV.Range, { key: bytes('ann/') }, { token: 'forged' }))).toBe(
+  expect(await outcomeOf(call(KV.Range, { key: bytes('ann/') }, { token: 'forged' }))).toBe(
     'etcdserver: invalid auth token',
   );
-  expect(await outcome(call(KV.Range, { key: bytes('ann/') }, { authorization: `Bearer ${ann}` }))).toBe('done');
+  expect(await outcomeOf(call(KV.Range, { key: bytes('ann/') }, { authorization: `Bearer ${ann}` }))).toBe('done');
 });
 
 it('takes a token at any member, whichever handed it out', async () => {
@@ -181,39 +170,39 @@ it('takes a token at any member, whichever handed it out', async () => {
 it('keeps users within their keys, on every way to them', async () => {
   const token = { token: ann };
   const denied = 'etcdserver: permission denied';
-  expect(await outcome(call(KV.Range, { key: bytes('secret') }, token))).toBe(denied);
-  expect(await outcome(call(KV.Range, { key: bytes('secret'), serializable: true }, token))).toBe(denied);
-  expect(await outcome(call(KV.Range, { key: bytes('ann/'), rangeEnd: bytes('\0') }, token))).toBe(denied);
-  expect(await outcome(call(KV.Put, { key: bytes('shared/x'), value: bytes('1') }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Range, { key: bytes('secret') }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Range, { key: bytes('secret'), serializable: true }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Range, { key: bytes('ann/'), rangeEnd: bytes('\0') }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Put, { key: bytes('shared/x'), value: bytes('1') }, token))).toBe(denied);
   const nested = { success: [{ requestTxn: { success: [{ requestPut: { key: bytes('secret') } }] } }] };
-  expect(await outcome(call(KV.Txn, nested, token))).toBe(denied);
-  expect(await outcome(call(KV.Compact, { revision: '1' }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Txn, nested, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Compact, { revision: '1' }, token))).toBe(denied);
   const stream = new KvStream(channels, address(1), token);
   const asked = [
     stream.put({ key: bytes('secret') }),
     stream.put({ key: bytes('ann/s') }),
     stream.range({ key: bytes('secret') }),
   ];
-  expect(await Promise.all(asked.map(outcome))).toEqual([denied, 'done', denied]);
+  expect(await Promise.all(asked.map(outcomeOf))).toEqual([denied, 'done', denied]);
   stream.close();
-  expect(await outcome(call(MAINTENANCE.Status, {}, token))).toBe(denied);
-  expect(await outcome(call(AUTH.UserAdd, { name: 'eve', password: 'x' }, token))).toBe(denied);
-  expect(await outcome(call(LOCK.Lock, { name: bytes('secret') }, token))).toBe(denied);
-  expect(await outcome(call(LOCK.Unlock, { key: bytes('secret') }, token))).toBe(denied);
-  expect(await outcome(call(LOCK.Lock, { name: bytes('ann/lock') }, token))).toBe('done');
+  expect(await outcomeOf(call(MAINTENANCE.Status, {}, token))).toBe(denied);
+  expect(await outcomeOf(call(AUTH.UserAdd, { name: 'eve', password: 'x' }, token))).toBe(denied);
+  expect(await outcomeOf(call(LOCK.Lock, { name: bytes('secret') }, token))).toBe(denied);
+  expect(await outcomeOf(call(LOCK.Unlock, { key: bytes('secret') }, token))).toBe(denied);
+  expect(await outcomeOf(call(LOCK.Lock, { name: bytes('ann/lock') }, token))).toBe('done');
   expect(await call(AUTH.UserGet, { name: 'ann' }, token)).toMatchObject({ roles: ['ann'] });
   expect(await call(AUTH.RoleGet, { role: 'ann' }, token)).toMatchObject({
     perm: [{ permType: 'READWRITE' }, { permType: 'READ' }],
   });
-  expect(await outcome(call(AUTH.UserGet, { name: 'root' }, token))).toBe(denied);
+  expect(await outcomeOf(call(AUTH.UserGet, { name: 'root' }, token))).toBe(denied);
   // A label is no permission, and services' keys are no exception.
   const service = { ...token, 'synod-identity': 'service' };
-  expect(await outcome(call(KV.Put, { key: bytes('\0synod/x'), value: bytes('1') }, service))).toBe(denied);
+  expect(await outcomeOf(call(KV.Put, { key: bytes('\0synod/x'), value: bytes('1') }, service))).toBe(denied);
   const lease = (await call(LEASE.LeaseGrant, { TTL: 60 }, { token: root })).ID;
   await call(KV.Put, { key: bytes('secret'), value: bytes('2'), lease }, { token: root });
-  expect(await outcome(call(LEASE.LeaseRevoke, { ID: lease }, token))).toBe(denied);
-  expect(await outcome(call(LEASE.LeaseTimeToLive, { ID: lease, keys: true }, token))).toBe(denied);
-  expect(await outcome(call(KV.Put, { key: bytes('ann/x'), value: bytes('1'), lease }, token))).toBe(denied);
+  expect(await outcomeOf(call(LEASE.LeaseRevoke, { ID: lease }, token))).toBe(denied);
+  expect(await outcomeOf(call(LEASE.LeaseTimeToLive, { ID: lease, keys: true }, token))).toBe(denied);
+  expect(await outcomeOf(call(KV.Put, { key: bytes('ann/x'), value: bytes('1'), lease }, token))).toBe(denied);
 });
 
 /** A watch of ann's. @returns what it is told, as it comes */
@@ -314,37 +303,21 @@ it('serves the other services once they say who they are, and whether or not use
   coordination.close();
 });
 
-interface Output {
-  readonly code: number;
-  readonly text: string;
-}
+whereInstalled('etcdctl', 'users and roles through etcdctl', () => {
+  const etcdctl = new Etcdctl(() => cluster.endpoints);
+  const asRoot = etcdctl.with('--user', 'root:rootpw');
+  const asBob = etcdctl.with('--user', 'bob:bobpw');
+  const asNewBob = etcdctl.with('--user', 'bob:newpw');
+  const denied = 'etcdserver: permission denied';
 
-function etcdctl(
-  user: string | undefined,
-  args: readonly string[],
-  members: readonly TestMember[] = cluster.members,
-): Promise<Output> {
-  const endpoints = members.map((member) => member.address).join(',');
-  const flags = [
-    '--endpoints',
-    endpoints,
-    '--command-timeout=20s',
-    '--dial-timeout=20s',
-    ...(user === undefined ? [] : ['--user', user]),
-  ];
-  return new Promise((resolve) => {
-    execFile('etcdctl', [...flags, ...args], { env: { ...process.env, ETCDCTL_API: '3' } }, (error, stdout, stderr) => {
-      const said = /Error: (.*)/.exec(stderr)?.[1];
-      resolve({ code: error === null ? 0 : 1, text: said ?? stdout.trim() });
-    });
-  });
-}
-
-const throughEtcdctl = (): void => {
-  const ROOT = 'root:rootpw';
+  /** What it printed if it succeeded, else why it did not. */
+  async function answer(from: Etcdctl, ...args: string[]): Promise<string> {
+    const { out, err } = await from.run(args);
+    return /Error: (.*)/.exec(err)?.[1] ?? out.toString().trim();
+  }
 
   it('is administered', async () => {
-    const as = async (...args: string[]): Promise<string> => (await etcdctl(ROOT, args)).text;
+    const as = (...args: string[]): Promise<string> => answer(asRoot, ...args);
     expect(await as('user', 'add', 'bob:bobpw')).toBe('User bob created');
     expect(await as('role', 'add', 'bob')).toBe('Role bob created');
     expect(await as('role', 'grant-permission', 'bob', '--prefix=true', 'readwrite', 'bob/')).toBe('Role bob updated');
@@ -362,8 +335,7 @@ const throughEtcdctl = (): void => {
   });
 
   it('lets users do what their roles say, until they are revoked', async () => {
-    const as = async (...args: string[]): Promise<string> => (await etcdctl('bob:bobpw', args)).text;
-    const denied = 'etcdserver: permission denied';
+    const as = (...args: string[]): Promise<string> => answer(asBob, ...args);
     expect(await as('put', 'bob/1', 'one')).toBe('OK');
     expect(await as('get', 'bob/', '--prefix')).toBe('bob/1\none');
     expect(await as('put', 'mailbox', 'hello')).toBe('OK');
@@ -372,43 +344,40 @@ const throughEtcdctl = (): void => {
     expect(await as('put', 'y', '1')).toBe(denied);
     expect(await as('user', 'list')).toBe(denied);
     expect(await as('member', 'list')).toContain('started, n1');
-    expect((await etcdctl('bob:wrong', ['get', 'bob/1'])).text).toBe(
+    expect(await answer(etcdctl.with('--user', 'bob:wrong'), 'get', 'bob/1')).toBe(
       'etcdserver: authentication failed, invalid user ID or password',
     );
-    expect((await etcdctl(undefined, ['get', 'bob/1'])).text).toBe('etcdserver: user name is empty');
+    expect(await answer(etcdctl, 'get', 'bob/1')).toBe('etcdserver: user name is empty');
     await call(AUTH.UserChangePassword, { name: 'bob', password: 'newpw' }, { token: root });
-    expect((await etcdctl('bob:bobpw', ['get', 'bob/1'])).text).toContain('authentication failed');
-    expect((await etcdctl('bob:newpw', ['get', 'bob/1'])).text).toBe('bob/1\none');
-    expect((await etcdctl(ROOT, ['user', 'revoke-role', 'bob', 'bob'])).text).toBe('Role bob is revoked from user bob');
-    expect((await etcdctl('bob:newpw', ['get', 'bob/1'])).text).toBe(denied);
+    expect(await as('get', 'bob/1')).toContain('authentication failed');
+    expect(await answer(asNewBob, 'get', 'bob/1')).toBe('bob/1\none');
+    expect(await answer(asRoot, 'user', 'revoke-role', 'bob', 'bob')).toBe('Role bob is revoked from user bob');
+    expect(await answer(asNewBob, 'get', 'bob/1')).toBe(denied);
   });
 
   it('serves on when the leader is killed, and knows every user afterwards', async () => {
-    await etcdctl(ROOT, ['user', 'grant-role', 'bob', 'bob']);
-    const status = (await etcdctl(ROOT, ['endpoint', 'status'])).text.split('\n');
-    const leader = cluster.members[status.findIndex((line) => line.includes(', true, false,'))];
-    if (leader === undefined) throw new Error('no member leads');
-    const others = cluster.members.filter((member) => member !== leader);
+    await asRoot.text('user', 'grant-role', 'bob', 'bob');
+    const { endpoint } = await asRoot.leading();
+    const leader = cluster.members.find(({ address }) => address === endpoint)!;
+    const others = cluster.endpoints.filter((each) => each !== endpoint);
     await leader.kill('SIGKILL');
-    expect((await etcdctl('bob:newpw', ['put', 'bob/2', 'two'], others)).text).toBe('OK');
-    expect((await etcdctl('bob:newpw', ['put', 'y', '1'], others)).text).toBe('etcdserver: permission denied');
+    expect(await asNewBob.at(...others).persist('put', 'bob/2', 'two')).toBe('OK\n');
+    expect(await answer(asNewBob.at(...others), 'put', 'y', '1')).toBe(denied);
     leader.start();
-    await leader.logged('"message":"ready"');
-    expect((await etcdctl('bob:newpw', ['get', 'bob/2'], [leader])).text).toBe('bob/2\ntwo');
-    expect((await etcdctl('bob:newpw', ['get', 'secret'], [leader])).text).toBe('etcdserver: permission denied');
-    expect((await etcdctl(undefined, ['get', 'bob/2'], [leader])).text).toBe('etcdserver: user name is empty');
+    await leader.ready();
+    expect(await answer(asNewBob.at(endpoint), 'get', 'bob/2')).toBe('bob/2\ntwo');
+    expect(await answer(asNewBob.at(endpoint), 'get', 'secret')).toBe(denied);
+    expect(await answer(etcdctl.at(endpoint), 'get', 'bob/2')).toBe('etcdserver: user name is empty');
   });
-};
-
-if (!ETCDCTL_MISSING) describe('etcdctl', throughEtcdctl);
+});
 
 it('stops checking when told to, and by nobody else', async () => {
-  expect(await outcome(call(AUTH.AuthDisable, {}, { token: await authenticate('ann', 'annpw') }))).toBe(
+  expect(await outcomeOf(call(AUTH.AuthDisable, {}, { token: await authenticate('ann', 'annpw') }))).toBe(
     'etcdserver: permission denied',
   );
   await call(AUTH.AuthDisable, {}, { token: await authenticate('root', 'rootpw') });
-  expect(await outcome(call(KV.Range, { key: bytes('secret') }))).toBe('done');
-  expect(await outcome(authenticate('root', 'rootpw'))).toBe('etcdserver: authentication is not enabled');
+  expect(await outcomeOf(call(KV.Range, { key: bytes('secret') }))).toBe('done');
+  expect(await outcomeOf(authenticate('root', 'rootpw'))).toBe('etcdserver: authentication is not enabled');
 });
 
 it('takes signed tokens where that is set, also after a restart', async () => {
@@ -434,10 +403,10 @@ it('takes signed tokens where that is set, also after a restart', async () => {
     await signed.ready();
     await call(KV.Put, { key: bytes('a') }, { token }, at);
     await call(AUTH.RoleAdd, { name: 'new' }, { token }, at);
-    expect(await outcome(call(KV.Put, { key: bytes('a') }, { token }, at))).toBe(
+    expect(await outcomeOf(call(KV.Put, { key: bytes('a') }, { token }, at))).toBe(
       'etcdserver: revision of auth store is old',
     );
-    expect(await outcome(call(KV.Put, { key: bytes('a') }, { token: `${token}x` }, at))).toBe(
+    expect(await outcomeOf(call(KV.Put, { key: bytes('a') }, { token: `${token}x` }, at))).toBe(
       'etcdserver: invalid auth token',
     );
   } finally {

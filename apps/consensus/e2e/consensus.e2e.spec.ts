@@ -5,8 +5,9 @@ import { eventually } from '@synod/eventually';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
 import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { freePorts } from '@synod/test-processes';
 import { callerOver } from './caller';
-import { freePorts, TestCluster, TestMember } from './test-cluster';
+import { TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const WATCH = serviceDefinition('etcdserverpb.Watch');

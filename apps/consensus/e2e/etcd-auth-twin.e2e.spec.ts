@@ -1,8 +1,9 @@
 import { serviceDefinition } from '@synod/contracts';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
+import { whereInstalled } from '@synod/test-processes';
 import fc from 'fast-check';
-import { besideEtcd, EtcdTwin } from './etcd-twin';
+import { EtcdTwin } from './etcd-twin';
 import { authCalls, PRELUDE, type AuthCall } from './random-auth-requests';
 import { TestCluster } from './test-cluster';
 
@@ -134,7 +135,7 @@ function difference(calls: readonly AuthCall[], mine: unknown, its: unknown): st
   return `after\n${before.join('\n')}\n  consensus: ${text(mine)}\n  etcd:      ${text(its)}`;
 }
 
-const suite = (): void => {
+whereInstalled('etcd', 'users and roles of consensus beside etcd, call by call', () => {
   let cluster: TestCluster;
   let twin: EtcdTwin;
 
@@ -170,6 +171,4 @@ const suite = (): void => {
     expect(counts.get('7 etcdserver: permission denied')).toBeGreaterThan(CALLS / 50);
     expect(counts.size).toBeGreaterThan(12);
   }, 240_000);
-};
-
-besideEtcd('users and roles of consensus beside etcd, call by call', suite);
+});

@@ -1,15 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
+import { freePorts, whereInstalled } from '@synod/test-processes';
 import { callerOver } from './caller';
-import { freePorts, TestCluster, type TestMember } from './test-cluster';
-
-const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
-if (ETCDCTL_MISSING)
-  process.stdout.write("not run: etcdctl against members started with etcd's flags (needs etcdctl)\n");
+import { Etcdctl } from './etcdctl';
+import { TestCluster, type TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
@@ -187,20 +184,14 @@ describe("three members started with etcd's flags alone", () => {
     await eventually('an old revision to be gone', async () => (await refused()) === COMPACTED, 30_000);
   });
 
-  (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl', () => {
-    const etcdctl = (...args: string[]): string => {
-      const flags = ['--endpoints', cluster.endpoints.map((endpoint) => `http://${endpoint}`).join()];
-      const { stdout, stderr } = spawnSync('etcdctl', [...flags, ...args], {
-        env: { ...process.env, ETCDCTL_API: '3' },
-        encoding: 'utf8',
-        timeout: 30_000,
-      });
-      return stdout + stderr;
-    };
-    expect(etcdctl('put', 'a', '1')).toBe('OK\n');
-    expect(etcdctl('get', 'a')).toBe('a\n1\n');
-    expect(etcdctl('member', 'list').match(/, started, n\d, /g)).toHaveLength(3);
-    expect(etcdctl('endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
+  whereInstalled('etcdctl', "etcdctl against members started with etcd's flags", () => {
+    it('is answered', async () => {
+      const etcdctl = new Etcdctl(() => cluster.members.map(clientUrl));
+      expect(await etcdctl.said('put', 'a', '1')).toBe('OK\n');
+      expect(await etcdctl.said('get', 'a')).toBe('a\n1\n');
+      expect((await etcdctl.said('member', 'list')).match(/, started, n\d, /g)).toHaveLength(3);
+      expect((await etcdctl.said('endpoint', 'health', '--cluster')).match(/is healthy/g)).toHaveLength(3);
+    });
   });
 
   // The last one: it leaves a cluster that has no majority.

@@ -3,8 +3,9 @@ import { EtcdCoordination } from '@synod/coordination';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { systemClock, systemRandom, systemTimers } from '@synod/runtime';
+import { whereInstalled } from '@synod/test-processes';
 import fc from 'fast-check';
-import { besideEtcd, EtcdTwin } from './etcd-twin';
+import { EtcdTwin } from './etcd-twin';
 import { calls, type Call } from './random-requests';
 import { TestCluster } from './test-cluster';
 
@@ -158,7 +159,7 @@ function difference(call: Call, mine: unknown, its: unknown): string {
   return `asked ${text(call)}\n  consensus: ${text(mine)}\n  etcd:      ${text(its)}`;
 }
 
-const suite = (): void => {
+whereInstalled('etcd', 'consensus beside etcd, call by call', () => {
   let twin: EtcdTwin;
   beforeAll(async () => {
     twin = await EtcdTwin.start();
@@ -255,6 +256,4 @@ const suite = (): void => {
     expect(answered).toBeGreaterThan(CALLS / 4);
     expect(refused).toBeGreaterThan(CALLS / 20);
   }, 300_000);
-};
-
-besideEtcd('consensus beside etcd, call by call', suite);
+});

@@ -1,15 +1,8 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { freePorts } from './test-cluster';
-
-/** Tests that compare with a real etcd; where there is none, says that they are not run. */
-export function besideEtcd(what: string, suite: () => void): void {
-  if (spawnSync('etcd', ['--version']).error === undefined) return describe('beside etcd', suite);
-  process.stdout.write(`not run: ${what} (needs etcd)\n`);
-  it.todo('needs etcd'); // A file without a test is an error.
-}
+import { freePorts } from '@synod/test-processes';
 
 /** A real etcd of one member, to be compared with. */
 export class EtcdTwin {

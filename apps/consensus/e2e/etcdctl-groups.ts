@@ -1,25 +1,19 @@
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { eventually } from '@synod/eventually';
+import type { RunOptions } from '@synod/test-processes';
+import type { Etcdctl } from './etcdctl';
 
-/** How etcdctl is called: flags before the words, and a folder for what it writes. */
+/** How etcdctl is called, and a folder for what it writes. */
 export interface EtcdctlBench {
+  readonly etcdctl: Etcdctl;
   /** Of members that run. */
   readonly endpoints: readonly string[];
-  /** Who calls, and how. */
-  readonly flags: readonly string[];
-  /** The same for the other end of a mirror. */
+  /** Who calls, and how, at the other end of a mirror. */
   readonly mirrorFlags: readonly string[];
   readonly folder: string;
   /** Else whoever brings a password is refused for it, and so not tried. */
   readonly usersAreChecked: boolean;
-}
-
-interface Call {
-  readonly input?: string;
-  /** Commands that go on for ever are ended when they have said this. */
-  readonly until?: RegExp;
 }
 
 /**
@@ -31,10 +25,10 @@ export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<
   const { endpoints, folder, mirrorFlags } = bench;
   const [first = ''] = endpoints;
   const g = `groups/${name}`;
-  const etcdctl = (words: string, call: Call = {}, at = endpoints): Promise<string> =>
-    run(['--endpoints', at.join(), ...bench.flags, ...words.split(' ')], call);
-  const says = async (words: string, expected: RegExp | string, call: Call = {}, at = endpoints): Promise<void> => {
-    const said = await etcdctl(words, call, at);
+  const etcdctl = async (words: string, options: RunOptions = {}, at = endpoints): Promise<string> =>
+    (await bench.etcdctl.at(...at).run(words.split(' '), options)).said;
+  const says = async (words: string, expected: RegExp | string, options = {}, at = endpoints): Promise<void> => {
+    const said = await etcdctl(words, options, at);
     if (typeof expected === 'string') expect([words, said]).toEqual([words, expected]);
     else expect([words, said]).toEqual([words, expect.stringMatching(expected)]);
   };
@@ -97,44 +91,18 @@ export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<
 
   // The mirror writes the number of what it has copied every half a minute only: that it copies shows at the other end.
   const ended = new AbortController();
-  const mirror = run(
-    [
-      '--endpoints',
-      endpoints.join(),
-      ...bench.flags,
-      'make-mirror',
-      `--prefix=${g}/`,
-      `--dest-prefix=mirror/${name}/`,
-      ...mirrorFlags,
-      first,
-    ],
-    {},
-    ended.signal,
-  );
+  const source = bench.etcdctl.at(...endpoints);
+  const words = ['make-mirror', `--prefix=${g}/`, `--dest-prefix=mirror/${name}/`, ...mirrorFlags, first];
+  const mirror = source.run(words, { signal: ended.signal });
   const copied = async (): Promise<boolean> => (await etcdctl(`get mirror/${name}/a`)) === `mirror/${name}/a\n2\n`;
   await eventually('the mirror to copy', copied);
   ended.abort();
   await mirror;
 
-  const status = (await etcdctl('endpoint status')).split('\n');
-  const leading = status.find((line) => line.includes(', true, false,'))?.split(', ')[0] ?? '';
-  const other = status.find((line) => line.includes(', false, false,'))?.split(', ')[1] ?? '';
-  await says(`move-leader ${other}`, /Leadership transferred from/, {}, [leading]);
-}
-
-/** What a call printed, errors too. */
-function run(args: readonly string[], { input, until }: Call, signal?: AbortSignal): Promise<string> {
-  return new Promise((resolve) => {
-    const child = spawn('etcdctl', args, { env: { ...process.env, ETCDCTL_API: '3' } });
-    signal?.addEventListener('abort', () => child.kill('SIGKILL'));
-    let said = '';
-    const hear = (bytes: Buffer): void => {
-      said += bytes.toString();
-      if (until?.test(said) === true) child.kill('SIGINT');
-    };
-    child.stdout.on('data', hear);
-    child.stderr.on('data', hear);
-    child.on('close', () => resolve(said));
-    child.stdin.end(input);
+  // An election in between makes somebody else the leader: then it is asked again.
+  await eventually('the leader to be moved', async () => {
+    const { endpoint } = await source.leading();
+    const other = (await source.status()).find(([, , , , leads]) => leads === 'false')?.[1] ?? '';
+    return /Leadership transferred from/.test(await etcdctl(`move-leader ${other}`, {}, [endpoint]));
   });
 }

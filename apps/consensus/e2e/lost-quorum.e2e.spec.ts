@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
 import { GrpcChannels, TlsMaterial } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
+import { synod, type Finished } from '@synod/test-processes';
 import { snapshotOfFolder } from '../src/snapshot-of-folder';
 import { restoreSnapshot } from '../src/snapshot-restore';
 import { snapshotStatus } from '../src/snapshot-status';
@@ -12,7 +12,6 @@ import { Keeper, keptFolders, unpack, type Contents } from './kept-folders';
 import { TestCluster, type TestMember } from './test-cluster';
 import { TlsCluster } from './testing/tls-cluster';
 
-const SYNOD = path.join(__dirname, '../../../dist/apps/cli/main.js');
 const AUTH = serviceDefinition('etcdserverpb.Auth');
 
 const plain = new GrpcChannels();
@@ -22,14 +21,8 @@ afterAll(async () => {
   plain.close();
 });
 
-/** Runs `synod snapshot …`. @returns what it says, on whichever stream */
-function snapshot(...args: string[]): { said: string; code: number | null } {
-  const { stdout, stderr, status } = spawnSync(process.execPath, [SYNOD, 'snapshot', ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { said: stdout + stderr, code: status };
-}
+/** Runs `synod snapshot …`. */
+const snapshot = (...args: string[]): Promise<Finished> => synod(['snapshot', ...args]);
 
 /** Every file of a folder, by what is in it. */
 function digests(folder: string): string[] {
@@ -91,13 +84,13 @@ describe('two of three members that are gone for good, with users checked', () =
     const { ca, client } = secured;
     served = fileOf('served');
     const identity = ['--cacert', ca, '--cert', client.cert, '--key', client.key];
-    const { said, code } = snapshot('save', served, '--endpoints', survivor.address, ...identity);
+    const { said, code } = await snapshot('save', served, '--endpoints', survivor.address, ...identity);
     expect({ said, code }).toEqual({ said: expect.stringMatching(/^saved .* bytes from 127/) as string, code: 0 });
     expect(BigInt((await snapshotStatus(served)).revision)).toBeGreaterThanOrEqual(BigInt(contents.revision));
   });
 
   it('leave the folder of the third alone while that runs', async () => {
-    const { said, code } = snapshot('save', fileOf('early'), '--data-dir', survivor.folder);
+    const { said, code } = await snapshot('save', fileOf('early'), '--data-dir', survivor.folder);
     expect(said).toMatch(/^error: .*n3 belongs to a member that runs: save from that, .*in use by process \d+/);
     expect(code).toBe(1);
     expect(readdirSync(secured.cluster.folder)).not.toContain('early');
@@ -108,7 +101,7 @@ describe('two of three members that are gone for good, with users checked', () =
     rmSync(path.join(survivor.folder, 'LOCK'));
     const before = digests(survivor.folder);
     const file = fileOf('saved');
-    const { said, code } = snapshot('save', file, '--data-dir', survivor.folder);
+    const { said, code } = await snapshot('save', file, '--data-dir', survivor.folder);
     expect({ said, code }).toEqual({
       said: expect.stringMatching(/^saved .* bytes from .*n3: n3 at revision \d+, round \d+, instance \d+/) as string,
       code: 0,

@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
 import { eventually } from '@synod/eventually';
-import { GrpcChannels, statusOf } from '@synod/rpc';
+import { GrpcChannels } from '@synod/rpc';
 import { openStore } from '@synod/storage-engine';
+import { freePorts, whereInstalled } from '@synod/test-processes';
 import { restoreSnapshot } from '../src/snapshot-restore';
 import { snapshotStatus } from '../src/snapshot-status';
-import { callerOver } from './caller';
-import { freePorts, TestCluster, TestMember } from './test-cluster';
+import { callerOver, outcomeOf } from './caller';
+import { Etcdctl } from './etcdctl';
+import { TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const WATCH = serviceDefinition('etcdserverpb.Watch');
@@ -41,11 +43,6 @@ afterAll(async () => {
 const call = callerOver(channels);
 
 const bytes = (text: string): Buffer => Buffer.from(text);
-const detailsOf = (call: Promise<unknown>): Promise<unknown> =>
-  call.then(
-    () => 'done',
-    (error: unknown) => statusOf(error)?.details,
-  );
 const ALL = { key: bytes('k'), rangeEnd: bytes('l') };
 
 /** What a watch of everything from a revision on is told first, after that it was created. */
@@ -106,13 +103,13 @@ it('hashes the history to the same on every member', async () => {
   expect(new Set(hashes.map(({ hash }) => hash)).size).toBe(1);
   expect(hashes[0]).toMatchObject({ hashRevision: revision, compactRevision: '-1' });
   const future = call(cluster.members[1], MAINTENANCE.HashKV, { revision: '9999' });
-  expect(await detailsOf(future)).toBe('etcdserver: mvcc: required revision is a future revision');
+  expect(await outcomeOf(future)).toBe('etcdserver: mvcc: required revision is a future revision');
 });
 
 it('defragments without a pause, and has nothing to go down to', async () => {
   await call(cluster.members[0], MAINTENANCE.Defragment, {});
   const downgrade = (action: 'VALIDATE' | 'ENABLE' | 'CANCEL', version: string): Promise<unknown> =>
-    detailsOf(call(cluster.members[0], MAINTENANCE.Downgrade, { action, version }));
+    outcomeOf(call(cluster.members[0], MAINTENANCE.Downgrade, { action, version }));
   expect(await downgrade('VALIDATE', '3.5.0')).toBe('etcdserver: invalid downgrade target version');
   expect(await downgrade('ENABLE', 'three')).toBe('etcdserver: wrong downgrade target version format');
   expect(await downgrade('CANCEL', '')).toBe('etcdserver: no inflight downgrade job');
@@ -133,7 +130,7 @@ it('hands out fencing revisions that grow, and grants no lock on a lease that ha
   expect(new Set(fencing).size).toBe(3);
   // The last owner holds it for ever, and who waits for it is told when its own lease is over.
   const { ID } = await call(a, LEASE.LeaseGrant, { TTL: 2 });
-  expect(await detailsOf(call(b, LOCK.Lock, { name, lease: ID }))).toBe('mutex: session is expired');
+  expect(await outcomeOf(call(b, LOCK.Lock, { name, lease: ID }))).toBe('mutex: session is expired');
 }, 30_000);
 
 describe('a snapshot saved under load', () => {
@@ -222,7 +219,7 @@ describe('a snapshot saved under load', () => {
         });
       }
       const past = call(member, KV.Range, { ...ALL, revision: moment });
-      expect(await detailsOf(past)).toBe('etcdserver: mvcc: required revision has been compacted');
+      expect(await outcomeOf(past)).toBe('etcdserver: mvcc: required revision has been compacted');
       const now = await call(cluster.members[0], KV.Range, { ...ALL, revision: moment });
       expect((await call(member, KV.Range, ALL)).kvs).toEqual(now.kvs);
       expect(await firstOfWatch(member, '0')).toMatchObject({ canceled: false, compactRevision: '0' });
@@ -260,19 +257,14 @@ describe('a snapshot saved under load', () => {
     expect(readdirSync(cluster.folder).filter((name) => name.startsWith('never'))).toEqual([]);
   });
 
-  const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
-  if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl snapshot save (needs etcdctl)\n');
-  (ETCDCTL_MISSING ? it.skip : it)('is one that etcdctl takes', async () => {
-    const target = path.join(cluster.folder, 'by-etcdctl');
-    const args = ['--endpoints', cluster.endpoints[0] ?? '', 'snapshot', 'save', target];
-    const ended = spawnSync('etcdctl', args, {
-      env: { ...process.env, ETCDCTL_API: '3' },
-      encoding: 'utf8',
-      timeout: 30_000,
+  whereInstalled('etcdctl', 'etcdctl snapshot save', () => {
+    it('takes it', async () => {
+      const target = path.join(cluster.folder, 'by-etcdctl');
+      const etcdctl = new Etcdctl(() => cluster.endpoints.slice(0, 1));
+      expect(await etcdctl.said('snapshot', 'save', target)).toContain(`Snapshot saved at ${target}`);
+      expect((await snapshotStatus(target)).revision).not.toBe('0');
+      expect(readFileSync(target).length % 512).toBe(32);
     });
-    expect(ended.stdout).toContain(`Snapshot saved at ${target}`);
-    expect((await snapshotStatus(target)).revision).not.toBe('0');
-    expect(readFileSync(target).length % 512).toBe(32);
   });
 });
 
@@ -280,7 +272,7 @@ it('refuses puts at its quota, lets room be made, and goes on by itself', async 
   const [first, second] = cluster.members;
   const big = Buffer.alloc(MIB, 1);
   const put = (member: TestMember | undefined, index: number): Promise<unknown> =>
-    detailsOf(call(member, KV.Put, { key: bytes(`big-${index}`), value: big }));
+    outcomeOf(call(member, KV.Put, { key: bytes(`big-${index}`), value: big }));
   let refused = 0;
   for (let index = 0; index < 12 && refused < 3; index++) if ((await put(first, index)) === NO_SPACE) refused++;
   expect(refused).toBe(3);
@@ -317,7 +309,7 @@ it('finds a member whose store holds what the log did not put there, and names i
   await eventually('an alarm', async () => (await alarms()).length > 0);
   const { header } = await call(third, MAINTENANCE.Status, {});
   expect(await alarms()).toEqual([{ memberID: header?.memberId, alarm: 'CORRUPT' }]);
-  expect(await detailsOf(call(first, KV.Put, { key: bytes('k') }))).toBe('etcdserver: corrupt cluster');
+  expect(await outcomeOf(call(first, KV.Put, { key: bytes('k') }))).toBe('etcdserver: corrupt cluster');
   expect((await call(first, MAINTENANCE.Status, {})).errors).toEqual([`memberID:${header?.memberId} alarm:CORRUPT `]);
 
   // As it does unless it is told not to: in the same process it sets aside what it holds and comes back empty. Then changes are let through again.
@@ -327,7 +319,7 @@ it('finds a member whose store holds what the log did not put there, and names i
   await third?.logged('set aside what the data folder held');
   await third?.logged('votes again after the loss of its data folder');
   await eventually('no alarm', async () => (await alarms()).length === 0);
-  await eventually('a put', async () => (await detailsOf(call(third, KV.Put, { key: bytes('k') }))) === 'done');
+  await eventually('a put', async () => (await outcomeOf(call(third, KV.Put, { key: bytes('k') }))) === 'done');
   const { header: now } = await call(third, KV.Range, ALL);
   const hashOf = async (member: TestMember | undefined) =>
     (await call(member, MAINTENANCE.HashKV, { revision: now?.revision ?? '' })).hash;
@@ -371,7 +363,7 @@ if (!DISK_FILLS) {
     const [member] = alone.members;
     member?.start(['--disk-reserve-bytes', String(roomIn(alone.folder) - MARGIN)]);
     await alone.ready();
-    const put = (): Promise<unknown> => detailsOf(call(member, KV.Put, { key: bytes('k') }));
+    const put = (): Promise<unknown> => outcomeOf(call(member, KV.Put, { key: bytes('k') }));
     expect(await put()).toBe('done');
     fill(alone.folder, MARGIN + 512 * MIB);
     await eventually('the disk to be found full', async () => (await put()) === NO_SPACE);
@@ -384,7 +376,7 @@ if (!DISK_FILLS) {
     const revision = header?.revision ?? '0';
     await call(member, KV.Compact, { revision, physical: true });
     const earlier = call(member, KV.Range, { key: bytes('k'), revision: String(BigInt(revision) - 1n) });
-    expect(await detailsOf(earlier)).toBe('etcdserver: mvcc: required revision has been compacted');
+    expect(await outcomeOf(earlier)).toBe('etcdserver: mvcc: required revision has been compacted');
     expect(await put()).toBe(NO_SPACE);
     rmSync(path.join(alone.folder, 'filler'));
     await eventually('a put to be accepted', async () => (await put()) === 'done');

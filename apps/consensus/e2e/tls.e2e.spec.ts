@@ -1,21 +1,16 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { connect as connectPlain } from 'node:net';
-import path from 'node:path';
 import { connect } from 'node:tls';
 import { serviceDefinition } from '@synod/contracts';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels, TlsMaterial, type NamedFile, type TlsFiles } from '@synod/rpc';
 import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
+import { builtProgram, freePorts, LoggedProcess, synod, whereInstalled } from '@synod/test-processes';
+import { Etcdctl } from './etcdctl';
 import { runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
-import { freePorts, TestCluster, type TestMember } from './test-cluster';
+import { TestCluster, type TestMember } from './test-cluster';
 import { TlsCluster } from './testing/tls-cluster';
-
-const ETCDCTL_MISSING = spawnSync('etcdctl', ['version']).error !== undefined;
-if (ETCDCTL_MISSING) process.stdout.write('not run: etcdctl over TLS (needs etcdctl)\n');
-
-const PROGRAMS = path.join(__dirname, '../../../dist/apps');
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
@@ -132,53 +127,36 @@ describe('three members with TLS on every port', () => {
     await put(channels, member(0));
     expect(lost.log).not.toContain('"message":"ready"');
     await peers.issue(cluster.folder, `${lost.id}-peer`);
-    await lost.logged('"message":"ready"');
+    await lost.ready();
     await put(channels, lost);
-  });
-
-  (ETCDCTL_MISSING ? it.skip : it)('answer etcdctl, and only with a certificate', () => {
-    const etcdctl = (...args: string[]): string => {
-      const endpoints = cluster.endpoints.map((endpoint) => `https://${endpoint}`).join();
-      const { stdout, stderr } = spawnSync(
-        'etcdctl',
-        ['--endpoints', endpoints, '--cacert', ca, '--command-timeout=20s', '--dial-timeout=5s', ...args],
-        { env: { ...process.env, ETCDCTL_API: '3' }, encoding: 'utf8', timeout: 30_000 },
-      );
-      return stdout + stderr;
-    };
-    const certificate = ['--cert', client.cert, '--key', client.key];
-    expect(etcdctl(...certificate, 'put', 'a', '1')).toBe('OK\n');
-    expect(etcdctl(...certificate, 'get', 'a')).toBe('a\n1\n');
-    expect(etcdctl(...certificate, 'endpoint', 'health', '--cluster').match(/is healthy/g)).toHaveLength(3);
-    expect(etcdctl('--command-timeout=2s', 'get', 'a')).not.toContain('a\n1');
   });
 });
 
-/** How one attempt of etcdctl ended. */
-async function etcdctl(identity: IssuedFiles, ...words: string[]): Promise<string> {
-  const tls = ['--cacert', ca, '--cert', identity.cert, '--key', identity.key];
-  const flags = ['--endpoints', cluster.endpoints.map((each) => `https://${each}`).join(), '--command-timeout=20s'];
-  return new Promise((resolve) => {
-    const env = { ...process.env, ETCDCTL_API: '3' };
-    execFile('etcdctl', [...flags, ...tls, ...words], { env }, (_, stdout, stderr) => resolve(stdout + stderr));
+whereInstalled('etcdctl', 'etcdctl over TLS', () => {
+  const etcdctl = new Etcdctl(() => cluster.members.filter(({ runs }) => runs).map(urlOf));
+  const urlOf = ({ address }: TestMember): string => `https://${address}`;
+  const as = ({ cert, key }: IssuedFiles): Etcdctl => etcdctl.with('--cacert', ca, '--cert', cert, '--key', key);
+
+  /** etcdctl as one user towards the members that run. */
+  function benchOf(identity: IssuedFiles): EtcdctlBench {
+    return {
+      etcdctl: as(identity),
+      endpoints: cluster.members.filter(({ runs }) => runs).map(urlOf),
+      mirrorFlags: ['--dest-cacert', ca, '--dest-cert', identity.cert, '--dest-key', identity.key],
+      folder: cluster.folder,
+      usersAreChecked: true,
+    };
+  }
+
+  it('is answered, and only with a certificate', async () => {
+    expect(await as(client).said('put', 'a', '1')).toBe('OK\n');
+    expect(await as(client).said('get', 'a')).toBe('a\n1\n');
+    expect((await as(client).said('endpoint', 'health', '--cluster')).match(/is healthy/g)).toHaveLength(3);
+    const anonymous = etcdctl.with('--cacert', ca, '--command-timeout=2s', '--dial-timeout=2s');
+    expect(await anonymous.said('get', 'a')).toMatch(/DEADLINE|deadline exceeded|certificate/i);
   });
-}
 
-/** etcdctl as one user towards the members that run. */
-function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
-  const endpoints = cluster.members.filter(({ runs }) => runs).map(({ address }) => `https://${address}`);
-  return {
-    endpoints,
-    flags: ['--cacert', ca, '--cert', cert, '--key', key, '--command-timeout=20s'],
-    mirrorFlags: ['--dest-cacert', ca, '--dest-cert', cert, '--dest-key', key],
-    folder: cluster.folder,
-    usersAreChecked: true,
-  };
-}
-
-(ETCDCTL_MISSING ? it.skip : it)(
-  'etcdctl is who its certificate says once users are checked, in every group of commands, also when the leader is killed',
-  async () => {
+  it('is who its certificate says once users are checked, in every group of commands, also when the leader is killed', async () => {
     const [root, ann, nobody] = (await Promise.all(
       ['root', 'ann', 'nobody'].map((name) => clients.issue(cluster.folder, name)),
     )) as [IssuedFiles, IssuedFiles, IssuedFiles];
@@ -192,21 +170,19 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
       'user grant-role ann ann',
       'auth enable',
     ])
-      await etcdctl(client, ...words.split(' '));
-    expect(await etcdctl(ann, 'put', 'ann/x', '1')).toBe('OK\n');
-    expect(await etcdctl(ann, 'put', 'x', '1')).toContain('etcdserver: permission denied');
-    expect(await etcdctl(nobody, 'get', 'ann/x')).toContain('etcdserver: permission denied');
+      await as(client).text(...words.split(' '));
+    expect(await as(ann).said('put', 'ann/x', '1')).toBe('OK\n');
+    expect(await as(ann).said('put', 'x', '1')).toContain('etcdserver: permission denied');
+    expect(await as(nobody).said('get', 'ann/x')).toContain('etcdserver: permission denied');
     // A password says more than a certificate.
-    expect(await etcdctl(ann, '--user', 'root:rootpw', 'put', 'x', '1')).toBe('OK\n');
+    expect(await as(ann).said('--user', 'root:rootpw', 'put', 'x', '1')).toBe('OK\n');
     await runEveryGroup(benchOf(root), 'all-up');
-    const status = (await etcdctl(root, 'endpoint', 'status')).split('\n');
-    const leads = status.find((line) => line.includes(', true, false,')) ?? '';
-    const leader = cluster.members.find(({ address }) => leads.includes(address));
-    if (leader === undefined) throw new Error(`no member leads: ${status.join()}`);
+    const { endpoint } = await as(root).leading();
+    const leader = cluster.members.find((each) => urlOf(each) === endpoint)!;
     const putting = (async () => {
       let acknowledged = 0;
       await eventually('ten puts to be acknowledged', async () => {
-        const said = await etcdctl(ann, 'put', `ann/${acknowledged}`, 'x');
+        const said = await as(ann).said('put', `ann/${acknowledged}`, 'x');
         if (said === 'OK\n') acknowledged++;
         else
           expect(said).toMatch(
@@ -215,37 +191,36 @@ function benchOf({ cert, key }: IssuedFiles): EtcdctlBench {
         return acknowledged === 10;
       });
     })();
-    await leader.kill('SIGKILL');
-    await putting;
+    await Promise.all([leader.kill('SIGKILL'), putting]);
     await runEveryGroup(benchOf(root), 'one-down');
     secured.run(leader);
-    await leader.logged('"message":"ready"');
-    const found = await etcdctl(ann, 'get', 'ann/', '--prefix', '--keys-only');
+    await leader.ready();
+    const found = await as(ann).said('get', 'ann/', '--prefix', '--keys-only');
     for (let index = 0; index < 10; index++) expect(found).toContain(`ann/${index}\n`);
-    expect(await etcdctl(root, 'auth', 'disable')).toBe('Authentication Disabled\n');
-  },
-  240_000,
-);
+    expect(await as(root).said('auth', 'disable')).toBe('Authentication Disabled\n');
+  }, 240_000);
+});
 
 it('the other services and synod reach them with a certificate', async () => {
-  const [port = 0, peerPort = 0] = await freePorts(2);
-  const storage = spawn(
-    process.execPath,
-    [
-      path.join(PROGRAMS, 'storage-shard/main.js'),
+  const [port = 0, peerPort = 0, http = 0] = await freePorts(3);
+  const storage = new LoggedProcess('s1', {
+    program: builtProgram('storage-shard'),
+    flags: [
       ...['--node-id', 's1', '--data-dir', `${cluster.folder}/s1`, '--consensus', cluster.endpoints.join()],
       ...['--listen', `127.0.0.1:${port}`, '--peer-listen', `127.0.0.1:${peerPort}`],
+      ...['--http-listen', `127.0.0.1:${http}`],
       ...['--consensus-ca-file', ca, '--consensus-cert-file', client.cert, '--consensus-key-file', client.key],
     ],
-    { stdio: 'ignore' },
-  );
-  open.push({ close: () => void storage.kill('SIGKILL') });
-  // The member that leads places the shards once it has seen the storage node.
-  await Promise.race(cluster.members.map((each) => each.logged('every shard gets a single replica')));
-  const certificate = ['--cacert', ca, '--cert', client.cert, '--key', client.key];
-  const argv = [path.join(PROGRAMS, 'cli/main.js'), 'status', '--endpoints', cluster.endpoints.join(), ...certificate];
-  const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 30_000 });
-  expect(stdout + stderr).toMatch(/^storage-shard +s1 /m);
+  });
+  try {
+    // The member that leads places the shards once it has seen the storage node.
+    await Promise.race(cluster.members.map((each) => each.logged('every shard gets a single replica')));
+    const certificate = ['--cacert', ca, '--cert', client.cert, '--key', client.key];
+    const { said } = await synod(['status', '--endpoints', cluster.endpoints.join(), ...certificate]);
+    expect(said).toMatch(/^storage-shard +s1 /m);
+  } finally {
+    await storage.end('SIGKILL');
+  }
 });
 
 it('a certificate that cannot be used ends the start with one line and exit code 2', async () => {

@@ -1,23 +1,24 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { bundleProgram, MapReduceClient, type JobProgress, type JobRequest } from '@synod/client';
 import { eventually } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
-import { busyExecutor, isRunning, TestProcess } from './test-workers';
+import { builtProgram, isAlive, LoggedProcess, seen, type Seen } from '@synod/test-processes';
 
 let folder: string;
-let master: TestProcess;
+let master: LoggedProcess;
 let address: string;
 let client: MapReduceClient;
 const channels = new GrpcChannels();
-const workers = new Map<string, TestProcess>();
+const workers = new Map<string, LoggedProcess>();
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'synod-jobs-'));
   writeInput();
-  master = new TestProcess('mapreduce-master', ['--node-id', 'm1', '--data-dir', path.join(folder, 'm1')]);
-  address = String((await master.logged('listening'))['clients']);
+  master = started('mapreduce-master', 'm1');
+  const listening = JSON.parse(await master.logged('"message":"listening"')) as { clients: string };
+  address = listening.clients;
   client = new MapReduceClient(channels, () => [address]);
   await Promise.all(['w1', 'w2', 'w3'].map(startWorker));
 });
@@ -28,14 +29,18 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+function started(app: string, name: string, flags: readonly string[] = []): LoggedProcess {
+  const listen = ['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0'];
+  const own = ['--node-id', name, '--data-dir', path.join(folder, name), ...listen];
+  return new LoggedProcess(name, { program: builtProgram(app), flags: [...own, ...flags] });
+}
+
 /** Starts a worker with this name, or starts it again. */
-async function startWorker(name: string): Promise<TestProcess> {
+async function startWorker(name: string): Promise<void> {
   await workers.get(name)?.end('SIGKILL');
-  const flags = ['--node-id', name, '--data-dir', path.join(folder, name), '--masters', address, '--slots', '1'];
-  const worker = new TestProcess('mapreduce-worker', flags);
+  const worker = started('mapreduce-worker', name, ['--masters', address, '--slots', '1']);
   workers.set(name, worker);
   await worker.logged('a session with a master began');
-  return worker;
 }
 
 /** Some hundred documents of pseudo-random words, the same in every run; a few of them awkward. */
@@ -156,10 +161,10 @@ describe('a job on three workers', () => {
     const onProgress = (job: JobProgress): void => {
       if (paused || job.maps.completed === 0) return;
       paused = true;
-      zombie?.pause('SIGSTOP');
+      zombie?.signal('SIGSTOP');
     };
     const job = await client.run(request('zombie', { splitBytes: 4_096 }), { onProgress });
-    zombie?.pause('SIGCONT');
+    zombie?.signal('SIGCONT');
     expect(job.maps.completed).toBe(job.maps.total);
     expect(outputOf(path.join(folder, 'zombie')).sort()).toEqual(sequential('wordcount'));
     await startWorker('w2');
@@ -205,14 +210,27 @@ describe('a program that misbehaves', () => {
   });
 
   it('in an endless loop is stopped by a cancellation, and its executor dies with a killed daemon', async () => {
-    const program = await bundleProgram(programFile('loop.ts', 'export default { map() { for (;;); }, reduce() {} }'));
+    const loops = path.join(folder, 'loops');
+    mkdirSync(loops);
+    // Each executor says in which process it is, and of which daemon's.
+    const source = `import { writeFileSync } from 'node:fs';
+      export default {
+        map() { writeFileSync(${JSON.stringify(loops)} + '/' + process.ppid, String(process.pid)); for (;;); },
+        reduce() {},
+      };`;
+    const program = await bundleProgram(programFile('loop.ts', source));
     const { jobId } = await client.submit(request('loop', { program }));
-    const [w1, w3] = [workers.get('w1')?.pid ?? 0, workers.get('w3')?.pid ?? 0];
-    const [survivor, orphan] = await Promise.all([busyExecutor(w1), busyExecutor(w3)]);
+    const inLoop = (worker: string): Promise<Seen> =>
+      eventually(`an executor of ${worker} to be in its loop`, () => {
+        const told = path.join(loops, String(workers.get(worker)?.pid));
+        const pid = existsSync(told) ? Number(readFileSync(told, 'utf8')) : 0;
+        return pid > 0 && seen(pid);
+      });
+    const [survivor, orphan] = await Promise.all([inLoop('w1'), inLoop('w3')]);
     await workers.get('w3')?.end('SIGKILL');
-    await eventually('the orphan to end', () => !isRunning(orphan));
+    await eventually('the orphan to end', () => !isAlive(orphan));
     await client.cancel(address, jobId);
-    await eventually('the executor of what was cancelled to end', () => !isRunning(survivor)); // And replaced.
+    await eventually('the executor of what was cancelled to end', () => !isAlive(survivor)); // And replaced.
     await startWorker('w3');
     await client.run(request('after'));
     expect(outputOf(path.join(folder, 'after')).sort()).toEqual(sequential('wordcount'));

@@ -1,4 +1,4 @@
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 
 describe('eventually', () => {
   it('looks again until there is something, and returns it', async () => {
@@ -17,5 +17,12 @@ describe('eventually', () => {
   it('passes on what goes wrong', async () => {
     const broken = async (): Promise<boolean> => Promise.reject(new Error('broken'));
     await expect(eventually('rain', broken)).rejects.toThrow('broken');
+  });
+});
+
+describe('succeeds', () => {
+  it('tells whether an attempt came to anything', async () => {
+    expect(await succeeds(Promise.resolve('done'))).toBe(true);
+    expect(await succeeds(Promise.reject(new Error('broken')))).toBe(false);
   });
 });

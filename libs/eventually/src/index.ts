@@ -1,1 +1,1 @@
-export { eventually } from './eventually';
+export { eventually, succeeds } from './eventually';
