@@ -17,8 +17,8 @@ export interface EtcdctlBench {
 }
 
 /**
- * Runs a command of every group that etcdctl 3.4 has as one user that may do everything; each has to say what it says of an etcd. But for `check`:
- * `check perf` takes a minute, and `check datascale` wants metrics on the clients' port.
+ * Runs a command of every group that etcdctl 3.4 has as one user that may do everything; each has to say what it says of an etcd. But for `check`, which
+ * has a test of its own.
  * @param name keeps what it writes apart from what another run wrote
  */
 export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<void> {
@@ -105,4 +105,14 @@ export async function runEveryGroup(bench: EtcdctlBench, name: string): Promise<
     const other = (await source.status()).find(([, , , , leads]) => leads === 'false')?.[1] ?? '';
     return /Leadership transferred from/.test(await etcdctl(`move-leader ${other}`, {}, [endpoint]));
   });
+}
+
+/**
+ * Has etcdctl write what it takes for a small load, and see on the port of clients what memory that takes. (Its other check, `perf`, does the like for
+ * a minute, whatever the cluster is.)
+ */
+export async function checkDataScale({ etcdctl, endpoints }: EtcdctlBench): Promise<void> {
+  const [first = ''] = endpoints;
+  expect(await etcdctl.at(first).said('check', 'datascale')).toMatch(/Approximate system memory used : [\d.]+ MB/);
+  expect(await etcdctl.text('get', '--prefix', '/etcdctl-check-datascale/')).toBe('');
 }

@@ -1,7 +1,7 @@
 import { eventually } from '@synod/eventually';
 import { whereInstalled } from '@synod/test-processes';
 import { Etcdctl } from './etcdctl';
-import { runEveryGroup } from './etcdctl-groups';
+import { checkDataScale, runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { TestCluster, type TestMember } from './test-cluster';
 
 let cluster: TestCluster;
@@ -12,6 +12,16 @@ beforeAll(async () => {
 });
 
 afterAll(() => cluster.destroy());
+
+function bench(): EtcdctlBench {
+  return {
+    etcdctl,
+    endpoints: cluster.endpoints,
+    mirrorFlags: [],
+    folder: cluster.folder,
+    usersAreChecked: false,
+  };
+}
 
 interface Roles {
   readonly leader: TestMember;
@@ -118,10 +128,11 @@ whereInstalled('etcdctl', 'etcdctl against consensus', () => {
   });
 
   it('does something of every group', async () => {
-    const { endpoints, folder } = cluster;
     await etcdctl.lines('user', 'add', 'root:pw');
-    await runEveryGroup({ etcdctl, endpoints, mirrorFlags: [], folder, usersAreChecked: false }, 'in-the-clear');
+    await runEveryGroup(bench(), 'in-the-clear');
   });
+
+  it('checks how much memory data take', () => checkDataScale(bench()));
 
   it('shows its members and their health', async () => {
     const members = await etcdctl.lines('member', 'list');

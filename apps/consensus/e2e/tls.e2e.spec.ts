@@ -8,7 +8,7 @@ import { silentLog } from '@synod/runtime';
 import { TestAuthority, type IssuedFiles } from '@synod/test-authority';
 import { builtProgram, freePorts, LoggedProcess, synod, whereInstalled } from '@synod/test-processes';
 import { Etcdctl } from './etcdctl';
-import { runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
+import { checkDataScale, runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { TestCluster, type TestMember } from './test-cluster';
 import { TlsCluster } from './testing/tls-cluster';
 
@@ -177,6 +177,8 @@ whereInstalled('etcdctl', 'etcdctl over TLS', () => {
     // A password says more than a certificate.
     expect(await as(ann).said('--user', 'root:rootpw', 'put', 'x', '1')).toBe('OK\n');
     await runEveryGroup(benchOf(root), 'all-up');
+    // It holds the certificate of its pages against the system's authorities alone.
+    await checkDataScale({ ...benchOf(root), etcdctl: as(root).with('--insecure-skip-tls-verify') });
     const { endpoint } = await as(root).leading();
     const leader = cluster.members.find((each) => urlOf(each) === endpoint)!;
     const putting = (async () => {
