@@ -1,3 +1,4 @@
+import { RELEASE } from '@synod/runtime';
 import { Command, CommanderError } from 'commander';
 import { endOfOutput, exitCodeOf, lineOf, UsageError } from './failure';
 import { kvCommand } from './commands/kv';
@@ -11,9 +12,9 @@ import { upCommand } from './commands/up';
 
 /** The `synod` command: starts clusters, and uses them. */
 async function main(): Promise<void> {
-  const program = new Command('synod').description(
-    'Coordination, sharded transactional storage and MapReduce in one system.',
-  );
+  const program = new Command('synod')
+    .description('Coordination, sharded transactional storage and MapReduce in one system.')
+    .version(RELEASE);
   for (const command of [
     upCommand(),
     serveCommand(),

@@ -21,9 +21,6 @@ export const BLOCK_HEAD_BYTES = 9;
 export const ALIGNMENT = 512;
 export const DIGEST_BYTES = 32;
 
-/** Of Synod, as a snapshot names it. */
-export const RELEASE = '0.1.0';
-
 /** What a snapshot is of. Revisions are decimal texts. */
 export interface SnapshotHeader {
   /** Of Synod; for people. */

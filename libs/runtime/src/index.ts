@@ -27,6 +27,8 @@ export { compareBytes, prefixEnd, successor } from './byte-order';
 export { crc32 } from './crc32';
 export { diskFolderParts, diskNameParts } from './disk-name';
 
+export { RELEASE } from './release';
+
 // The contracts of the ports as jest suites, for the specs of adapters; they touch jest's globals only when called.
 export { describeDisk, type DiskBench, type RunOnDisk } from './conformance/disk-conformance';
 export { describeStore, type RunOnStore, type StoreBench } from './conformance/store-conformance';

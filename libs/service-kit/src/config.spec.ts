@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { HelpRequested, loadConfig, readSettings } from './config';
+import { InfoRequested, loadConfig, readSettings } from './config';
 import { unknownVariables } from './setting-names';
 import {
   addressesSetting,
@@ -74,17 +74,24 @@ describe('loadConfig', () => {
     );
   });
 
+  it('says which release it is on --version, whatever else is given', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
+    for (const argv of [['--version'], [...needed, '--version']]) {
+      expect(() => load(argv)).toThrow(expect.objectContaining({ text: `test ${version}\n` }) as Error);
+    }
+  });
+
   it('explains every setting on --help', () => {
-    expect(() => load(['--help'])).toThrow(HelpRequested);
+    expect(() => load(['--help'])).toThrow(InfoRequested);
     try {
       load(['--help']);
     } catch (error) {
-      expect((error as HelpRequested).text).toMatch(
+      expect((error as InfoRequested).text).toMatch(
         /--node-id\s+name of this node, the same at every start \(required\)/,
       );
-      expect((error as HelpRequested).text).toMatch(/--slots\s+tasks at once \(default 2\)/);
-      expect((error as HelpRequested).text).toMatch(/--listen\s+where clients are served \(default 127.0.0.1:2500\)/);
-      expect((error as HelpRequested).text).toMatch(/--advertise\s+what others dial to reach it/);
+      expect((error as InfoRequested).text).toMatch(/--slots\s+tasks at once \(default 2\)/);
+      expect((error as InfoRequested).text).toMatch(/--listen\s+where clients are served \(default 127.0.0.1:2500\)/);
+      expect((error as InfoRequested).text).toMatch(/--advertise\s+what others dial to reach it/);
     }
   });
 });
@@ -154,7 +161,7 @@ describe('a setting with aliases', () => {
     try {
       read(['--help']);
     } catch (error) {
-      expect((error as HelpRequested).text).toMatch(text);
+      expect((error as InfoRequested).text).toMatch(text);
       return;
     }
     throw new Error('help was not given');

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { formatUrl, type Endpoint } from '@synod/rpc';
+import { RELEASE } from '@synod/runtime';
 import type { z } from 'zod';
 import { flagOf, namesOf, type SettingNames, type Settings, type Values } from './setting-names';
 import { UsageError } from './usage-error';
@@ -10,12 +11,15 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Asked for with `--help`: not a failure. */
-export class HelpRequested extends Error {
+/** Asked for with `--help` or `--version`: not a failure. */
+export class InfoRequested extends Error {
   constructor(readonly text: string) {
-    super('help was asked for');
+    super('it was asked what this is');
   }
 }
+
+/** Flags without a value that are no settings. */
+const QUESTIONS = ['help', 'version'];
 
 /** A setting's value as it was given, and where: errors name the place. */
 interface Given {
@@ -34,7 +38,7 @@ export interface ReadSettings<S extends Settings> {
  * Reads a service's settings: flag `--peer-listen`, else environment `SYNOD_PEER_LISTEN`, else key `peerListen` of the JSON file
  * named by `--config`, else the schema's default. An alias counts as the setting's own name does. A flag without a value is `true`.
  * @throws {UsageError} one line that names the wrong key, where it came from and what is accepted
- * @throws {HelpRequested}
+ * @throws {InfoRequested}
  */
 export function readSettings<S extends Settings>(
   service: string,
@@ -44,7 +48,8 @@ export function readSettings<S extends Settings>(
 ): ReadSettings<S> {
   const table = namesOf(settings);
   const flags = readFlags(sources.argv, table);
-  if (flags.has('help')) throw new HelpRequested(helpText(service, description, table));
+  if (flags.has('version')) throw new InfoRequested(`${service} ${RELEASE}\n`);
+  if (flags.has('help')) throw new InfoRequested(helpText(service, description, table));
   const configFile = textOf(flags.get('config')?.value) ?? sources.env['SYNOD_CONFIG'];
   const file = configFile === undefined ? {} : readFile(configFile, table);
   const values: Record<string, unknown> = {};
@@ -71,7 +76,7 @@ export function loadConfig<S extends Settings>(
 
 function readFlags(argv: readonly string[], table: readonly SettingNames[]): Map<string, Given> {
   const settingOf = new Map(table.flatMap(({ setting, flags }) => flags.map((flag) => [flag, setting] as const)));
-  for (const name of ['config', 'help']) settingOf.set(flagOf(name), name);
+  for (const name of ['config', ...QUESTIONS]) settingOf.set(flagOf(name), name);
   const flags = new Map<string, Given>();
   for (let index = 0; index < argv.length; index++) {
     const [flag = '', inline] = splitOnce(argv[index] ?? '', '=');
@@ -80,7 +85,7 @@ function readFlags(argv: readonly string[], table: readonly SettingNames[]): Map
     const before = flags.get(name);
     if (before !== undefined) throw new UsageError(twice(before.source, flag, 'given'));
     const next = argv[index + 1];
-    const takesNext = inline === undefined && name !== 'help' && next !== undefined && !next.startsWith('--');
+    const takesNext = inline === undefined && !QUESTIONS.includes(name) && next !== undefined && !next.startsWith('--');
     flags.set(name, { value: inline ?? (takesNext ? next : true), source: flag });
     if (takesNext) index++;
   }
@@ -156,7 +161,10 @@ function helpText(service: string, description: string, table: readonly SettingN
           : ` (default ${shown(fallback.data)})`;
       return [`  ${flags.join(', ')}`, `${descriptionOf(schema)}${note}`] as const;
     });
-  rows.push(['  --config', 'JSON file with any of these, in camelCase']);
+  rows.push(
+    ['  --config', 'JSON file with any of these, in camelCase'],
+    ['  --version', 'the release of this program'],
+  );
   const width = Math.max(...rows.map(([flag]) => flag.length)) + 2;
   const lines = rows.map(([flag, text]) => flag.padEnd(width) + text);
   const others = [...new Set(table.flatMap(({ aliases }) => aliases.map(({ variablePrefix }) => variablePrefix)))];

@@ -1,5 +1,5 @@
 // Settings: flags, environment, file.
-export { HelpRequested, loadConfig, readSettings, type ConfigSources, type ReadSettings } from './config';
+export { InfoRequested, loadConfig, readSettings, type ConfigSources, type ReadSettings } from './config';
 export { unknownVariables, type Alias, type AliasedSetting, type Settings } from './setting-names';
 export {
   addressesSetting,

@@ -1,6 +1,6 @@
 import { InvariantViolation } from '@synod/invariant';
 import { SynodError } from '@synod/runtime';
-import { HelpRequested } from './config';
+import { InfoRequested } from './config';
 import { UsageError } from './usage-error';
 
 /** How often a service looks whether who started it is still there. */
@@ -61,7 +61,7 @@ export async function runService(start: (end: (error: unknown) => void) => Promi
 
 /** Says what went wrong. @returns the exit code */
 function report(error: unknown): number {
-  if (error instanceof HelpRequested) {
+  if (error instanceof InfoRequested) {
     process.stdout.write(error.text);
     return 0;
   }

@@ -1,6 +1,7 @@
 import type { etcdserverpb } from '@synod/contracts';
 import type { CallContext } from '@synod/rpc';
-import { DIGEST_BYTES, RELEASE, snapshotPieces, withDigest, type SnapshotHeader } from '../snapshot-file';
+import { RELEASE } from '@synod/runtime';
+import { DIGEST_BYTES, snapshotPieces, withDigest, type SnapshotHeader } from '../snapshot-file';
 import type { StateSnapshot } from '../state-snapshot';
 import { ETCD_API_VERSION } from './api-version';
 import { asStatus, type ServedMember } from './member';
