@@ -66,14 +66,8 @@ export class BatchBuilder {
   }
 
   /** Completes the header. The bytes are the builder's own, valid until `reset`. */
-  seal(place: Place, { sequence, syncedOffset }: BatchHeader): Buffer {
-    const bytes = this.buffer.subarray(0, this.end);
-    bytes.set(BATCH_MAGIC, 0);
-    bytes.writeUInt32BE(this.end - BATCH_HEADER_BYTES, 8);
-    bytes.writeUIntBE(sequence, 12, 6);
-    bytes.writeUIntBE(syncedOffset, 18, 6);
-    bytes.writeUInt32BE(checksum(bytes, place), 4);
-    return bytes;
+  seal(place: Place, header: BatchHeader): Buffer {
+    return sealed(this.buffer.subarray(0, this.end), place, header);
   }
 
   reset(): void {
@@ -88,6 +82,11 @@ export class BatchBuilder {
     larger.set(this.buffer.subarray(0, this.end));
     this.buffer = larger;
   }
+}
+
+/** A batch of records that were in one before, at a place of its own. */
+export function batchOf(body: Buffer, place: Place, header: BatchHeader): Buffer {
+  return sealed(Buffer.concat([Buffer.alloc(BATCH_HEADER_BYTES), body]), place, header);
 }
 
 /** The size a batch claims to have; undefined if what is here does not even begin like one. */
@@ -105,6 +104,16 @@ export function parseBatch(bytes: Buffer, place: Place): Batch | undefined {
     body: bytes.subarray(BATCH_HEADER_BYTES),
     size: bytes.length,
   };
+}
+
+/** @param bytes records, with room for the header before them */
+function sealed(bytes: Buffer, place: Place, { sequence, syncedOffset }: BatchHeader): Buffer {
+  bytes.set(BATCH_MAGIC, 0);
+  bytes.writeUInt32BE(bytes.length - BATCH_HEADER_BYTES, 8);
+  bytes.writeUIntBE(sequence, 12, 6);
+  bytes.writeUIntBE(syncedOffset, 18, 6);
+  bytes.writeUInt32BE(checksum(bytes, place), 4);
+  return bytes;
 }
 
 function checksum(bytes: Buffer, { segment, offset }: Place): number {

@@ -1,4 +1,5 @@
-import { SynodError, type Disk, type DiskFile } from '@synod/runtime';
+import { SynodError, type Disk } from '@synod/runtime';
+import type { Place } from './batch';
 import { readRecords, type ReplayedRecord } from './record';
 import {
   parseSegmentHeader,
@@ -20,62 +21,95 @@ export interface ReplayOptions {
   readonly onRecord: (record: ReplayedRecord, segment: number) => void;
 }
 
-/** Where the log goes on. */
+/** Where the log ends. */
 export interface ReplayEnd {
   readonly oldestSegment: number;
-  /** The number for the segment to begin: new, or that of a last segment without any batch. */
-  readonly nextSegment: number;
+  /** 0 if there is none. */
+  readonly newestSegment: number;
   readonly nextSequence: number;
+  /** Absent from a log that holds none. */
+  readonly lastBatch?: LastBatch;
+  /** Segments that go on behind where the next one begins, and where that is: a crash came between `writeAgain` and its end. */
+  readonly overlaps: readonly Place[];
+}
+
+/** The only batch of a log that may not be durable. */
+export interface LastBatch extends Place {
+  readonly sequence: number;
+  readonly body: Buffer;
 }
 
 /**
- * Reads every record in the order of the appends. Afterwards all that it read is durable, and a torn tail is cut.
+ * Reads every record in the order of the appends, and changes nothing. What it read last may be in the page cache only: see `writeAgain`.
+ *
+ * A segment ends where the next one begins (`SegmentHeader.firstSequence`): what stands behind that was torn, or the next one says it again.
  *
  * Invariant `torn-is-not-rotten`: a crash leaves at most one batch unfinished, the last one written, since the next is written only
- * once it is synced. So bytes that are no batch are a torn tail only where no batch, and no segment, comes behind them; those may
- * be cut, as nothing in them was acknowledged. Anything else was synced once and is harmed now: rot, which must not be passed over,
+ * once it is synced. So bytes that are no batch are a torn tail only where no batch, and no segment that goes on from them, comes behind;
+ * nothing in them was acknowledged. Anything else was synced once and is harmed now: rot, which must not be passed over,
  * because an acceptor that forgets a vote can make two values chosen.
  * @throws {SynodError} `corrupt` on rot; `failed-precondition` if a later release wrote what this one cannot read
  */
 export async function replay(options: ReplayOptions): Promise<ReplayEnd> {
   const { disk, folder } = options;
-  const found = await segmentNumbers(disk, folder);
-  const oldest = (await oldestNeeded(disk, folder, found)) ?? found[0] ?? 1;
-  const numbers = found.filter((number) => number >= oldest);
-  let end: ReplayEnd = { oldestSegment: oldest, nextSegment: oldest, nextSequence: 1 };
-  for (const [index, number] of numbers.entries()) {
-    const expected = end.oldestSegment + index;
-    if (number !== expected) throw missing(folder, expected, numbers[0] ?? number);
-    const name = segmentName(folder, number);
-    const file = await disk.open(name);
+  const { oldest, segments } = await neededSegments(disk, folder);
+  let end: ReplayEnd = { oldestSegment: oldest, newestSegment: 0, nextSequence: 1, overlaps: [] };
+  for (const [index, segment] of segments.entries()) {
+    const expected = oldest + index;
+    if (segment.number !== expected) throw missing(folder, expected, segments[0]?.number ?? expected);
+    const file = await disk.open(segment.name);
     try {
-      const isLast = index === numbers.length - 1;
-      end = await replaySegment(options, { file, name, number, isFirst: index === 0, isLast }, end);
+      end = await replaySegment(options, await SegmentReader.of(file, segment.number), segment, end);
     } finally {
       await file.close();
     }
   }
-  // The process may have died between creating a segment and syncing its name.
-  if (numbers.length > 0) await disk.syncDirectory(folder);
   return end;
 }
 
+interface Segment {
+  readonly name: string;
+  readonly number: number;
+  /** Absent if it is damaged. */
+  readonly header: SegmentHeader | undefined;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+  /** The sequence with which the next one begins. */
+  readonly nextBegins: number;
+}
+
 /**
- * Where the replay begins, by the word of the newest segment: it was durable before the first one was deleted. Segments before that are
- * what a crash left of a truncation.
- * @returns undefined if there is no segment with a whole header
+ * The segments of the log, and the number of the oldest by the word of the newest: that was durable before the first one was deleted. Segments before
+ * are what a crash left of a truncation.
  */
-async function oldestNeeded(disk: Disk, folder: string, numbers: readonly number[]): Promise<number | undefined> {
-  for (const number of numbers.toReversed()) {
-    const file = await disk.open(segmentName(folder, number));
-    try {
-      const header = parseSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
-      if (header !== undefined) return header.oldest;
-    } finally {
-      await file.close();
-    }
+async function neededSegments(
+  disk: Disk,
+  folder: string,
+): Promise<{ readonly oldest: number; readonly segments: readonly Segment[] }> {
+  const found = await segmentNumbers(disk, folder);
+  const headers = new Map<number, SegmentHeader | undefined>();
+  for (const number of found) headers.set(number, await headerOf(disk, segmentName(folder, number)));
+  const newest = [...headers.values()].findLast((header) => header !== undefined);
+  const oldest = newest?.oldest ?? found[0] ?? 1;
+  const numbers = found.filter((number) => number >= oldest);
+  const segments = numbers.map((number, index) => ({
+    name: segmentName(folder, number),
+    number,
+    header: headers.get(number),
+    isFirst: index === 0,
+    isLast: index === numbers.length - 1,
+    nextBegins: headers.get(number + 1)?.firstSequence ?? Infinity,
+  }));
+  return { oldest, segments };
+}
+
+async function headerOf(disk: Disk, name: string): Promise<SegmentHeader | undefined> {
+  const file = await disk.open(name);
+  try {
+    return parseSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
+  } finally {
+    await file.close();
   }
-  return undefined;
 }
 
 function missing(folder: string, expected: number, oldestHere: number): SynodError {
@@ -84,28 +118,26 @@ function missing(folder: string, expected: number, oldestHere: number): SynodErr
   return rotten(name, 0, `segments from ${expected} on are needed, and the oldest here is ${oldestHere}`);
 }
 
-interface Segment {
-  readonly file: DiskFile;
-  readonly name: string;
-  readonly number: number;
-  readonly isFirst: boolean;
-  readonly isLast: boolean;
-}
-
-async function replaySegment(options: ReplayOptions, segment: Segment, before: ReplayEnd): Promise<ReplayEnd> {
-  const { file, name, number, isFirst, isLast } = segment;
-  const reader = await SegmentReader.of(file, number);
-  const header = parseSegmentHeader(await reader.bytes(0, SEGMENT_HEADER_BYTES));
+async function replaySegment(
+  options: ReplayOptions,
+  reader: SegmentReader,
+  segment: Segment,
+  before: ReplayEnd,
+): Promise<ReplayEnd> {
+  const { name, number, header, isFirst, isLast, nextBegins } = segment;
   if (header === undefined) {
     // The header is synced before the first batch goes in: torn, it has no batch behind it.
     if (!isLast || (await reader.holdsBatchFrom(0))) throw rotten(name, 0, 'its header is damaged');
-    return { ...before, nextSegment: number };
+    return { ...before, newestSegment: number };
   }
   checkHeader(header, segment, before);
 
   let offset = SEGMENT_HEADER_BYTES;
   let sequence = isFirst ? header.firstSequence : before.nextSequence;
-  for (let batch = await reader.batchAt(offset); batch !== undefined; batch = await reader.batchAt(offset)) {
+  let { lastBatch } = before;
+  while (sequence < nextBegins) {
+    const batch = await reader.batchAt(offset);
+    if (batch === undefined) break;
     if (batch.sequence !== sequence)
       throw rotten(name, offset, `batch ${batch.sequence} stands where ${sequence} should`);
     if (batch.syncedOffset > offset)
@@ -114,20 +146,18 @@ async function replaySegment(options: ReplayOptions, segment: Segment, before: R
       checkKind(options, record, header, `${name}, batch at offset ${offset}`);
       options.onRecord(record, number);
     }
+    lastBatch = { segment: number, offset, sequence, body: batch.body };
     offset += batch.size;
     sequence += 1;
   }
+  const overlaps = [...before.overlaps];
   if (offset < reader.size) {
-    if (!isLast) throw rotten(name, offset, 'no valid batch begins there, although a later segment follows');
-    if (await reader.holdsBatchFrom(offset)) {
+    if (sequence === nextBegins) overlaps.push({ segment: number, offset });
+    else if (!isLast) throw rotten(name, offset, 'no valid batch begins there, although a later segment follows');
+    else if (await reader.holdsBatchFrom(offset))
       throw rotten(name, offset, 'no valid batch begins there, although a later one follows');
-    }
-    await file.truncate(offset);
   }
-  // What was read may have been in the page cache only: it must be durable before anyone acts on it.
-  if (isLast) await file.sync();
-  const isUnused = isLast && offset === SEGMENT_HEADER_BYTES;
-  return { ...before, nextSegment: isUnused ? number : number + 1, nextSequence: sequence };
+  return { ...before, newestSegment: number, nextSequence: sequence, ...(lastBatch && { lastBatch }), overlaps };
 }
 
 function checkHeader(header: SegmentHeader, segment: Segment, before: ReplayEnd): void {

@@ -60,14 +60,25 @@ export function parseSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   };
 }
 
+/** What a segment is called until it is whole. No reader of the log looks at it, and the next one to be made takes its place. */
+const DRAFT = 'draft';
+
 /**
- * Begins a segment: header and directory entry are durable before the first batch goes in. Takes the place of a segment of the same
- * number, which must hold no batch. What is written to the file from now on is durable at once.
+ * Begins a segment, which has its name only once header and first batch are durable: a crash leaves it whole or not at all. Takes the place of a
+ * segment of the same number, which must hold nothing else. What is written to the file from now on is durable at once.
+ * @param batch the first one, if it begins with one
  */
-export async function createSegment(disk: Disk, folder: string, header: SegmentHeader): Promise<DiskFile> {
-  const file = await disk.open(segmentName(folder, header.number), { create: true, durable: true });
+export async function createSegment(
+  disk: Disk,
+  folder: string,
+  header: SegmentHeader,
+  batch: Buffer = Buffer.alloc(0),
+): Promise<DiskFile> {
+  const draft = `${folder}/${DRAFT}`;
+  const file = await disk.open(draft, { create: true, durable: true });
   await file.truncate(0);
-  await file.write(0, encodeSegmentHeader(header));
+  await file.write(0, Buffer.concat([encodeSegmentHeader(header), batch]));
+  await disk.rename(draft, segmentName(folder, header.number));
   await disk.syncDirectory(folder);
   return file;
 }

@@ -97,6 +97,92 @@ it('keeps a prefix with everything acknowledged, whichever pieces of unsynced wr
   );
 });
 
+describe('A start', () => {
+  const appends = appendsOf([5, 40, 12, 30]);
+  const survivals: Survival[] = [() => true, () => false, (piece) => piece % 2 === 0, (piece) => piece % 2 === 1];
+
+  /** What a crash may leave: the last batch among others or alone in its segment, a segment without any behind it, a torn tail. */
+  const crashed: [string, (disk: FaultyDisk) => Promise<void>, number][] = [
+    ['a last batch among others', () => Promise.resolve(), 10_000],
+    ['a last batch that stands alone', () => Promise.resolve(), 1],
+    [
+      'a closed log',
+      async (disk) => (await Wal.open({ disk, folder: 'wal', onRecord: () => undefined })).close(),
+      10_000,
+    ],
+    [
+      'a last segment without a batch',
+      async (disk) => void (await Wal.open({ disk, folder: 'wal', onRecord: () => undefined })),
+      200,
+    ],
+    [
+      'a torn tail',
+      (disk) => {
+        const name = disk.names().at(-1) ?? '';
+        disk.put(name, Buffer.concat([disk.contents(name), Buffer.from('SBt1 and no more')]));
+        return Promise.resolve();
+      },
+      10_000,
+    ],
+  ];
+
+  it.each(crashed)('loses nothing that was durable, wherever the power fails: %s', async (_, end, segmentBytes) => {
+    const { disk } = await play(appends, Infinity, segmentBytes, 1);
+    await end(disk);
+    const whole = disk.copy();
+    await replayOf(whole);
+    for (let failsAt = 0; failsAt <= whole.calls; failsAt += 1) {
+      for (const survives of survivals) {
+        const start = disk.copy();
+        start.powerFailsAtCall = failsAt;
+        const isDone = await replayOf(start).then(
+          () => true,
+          () => false,
+        );
+        expect(isDone).toBe(failsAt === whole.calls);
+        // Again at the same call, of what is there now; then it comes through, twice.
+        const next = start.afterPowerCut(survives);
+        next.powerFailsAtCall = failsAt;
+        await replayOf(next).catch(() => undefined);
+        const after = next.afterPowerCut(survives);
+        expect(await replayOf(after)).toEqual(appends.flat());
+        expect(await replayOf(after.afterPowerCut(() => false))).toEqual(appends.flat());
+      }
+    }
+  });
+
+  // A kernel that has forgotten a failed sync: invariant `written-before-believed`.
+  it('believes what only the page cache holds once it has written that itself, wherever the power fails', async () => {
+    const written = appendsOf([5, 40]);
+    const forgotten = async (): Promise<FaultyDisk> => {
+      const disk = new FaultyDisk();
+      const wal = await Wal.open({ disk, folder: 'wal', onRecord: () => undefined });
+      const append = (texts: readonly string[]): Promise<number> =>
+        wal.append(texts.map((text) => ({ kind: 1, group: 'g', payload: Buffer.from(text) })));
+      await append(written[0] ?? []);
+      disk.failing = { call: 'sync', code: 'EIO' };
+      await expect(append(written[1] ?? [])).rejects.toMatchObject({ kind: 'outcome-unknown' });
+      disk.failing = undefined;
+      return disk;
+    };
+    const whole = await forgotten();
+    const before = whole.calls;
+    await replayOf(whole);
+    for (let failsAt = before; failsAt <= whole.calls; failsAt += 1) {
+      for (const survives of survivals) {
+        const disk = await forgotten();
+        disk.powerFailsAtCall = failsAt;
+        const believed = await replayOf(disk).catch(() => written[0] ?? []);
+        const after = disk.afterPowerCut(survives);
+        const replayed = await replayOf(after);
+        expect(written.flat().slice(0, replayed.length)).toEqual(replayed);
+        expect(replayed.length).toBeGreaterThanOrEqual(believed.length);
+        expect(await replayOf(after.afterPowerCut(() => false))).toEqual(replayed);
+      }
+    }
+  });
+});
+
 describe('Giving up old segments', () => {
   /** Counts up in one group; what the other said once at the beginning must be found for ever. */
   async function count(

@@ -12,6 +12,7 @@ import {
   segmentNumbers,
   type SegmentHeader,
 } from './segment';
+import { writeAgain } from './write-again';
 
 export interface WalOptions {
   readonly disk: Disk;
@@ -42,8 +43,6 @@ const SEGMENT_BYTES = 64 << 20;
  * Invariant `synced-before-acknowledged`: an append resolves only once its records and all earlier ones are synced.
  */
 export class Wal {
-  private file: DiskFile;
-  private segment: number;
   private sequence: number;
   /** The last batch that the disk said is synced. */
   private syncedSequence = 0;
@@ -67,18 +66,17 @@ export class Wal {
 
   private constructor(
     private readonly options: WalOptions,
-    file: DiskFile,
-    replayed: ReplayEnd,
+    private file: DiskFile,
+    private segment: number,
+    { nextSequence, oldestSegment }: ReplayEnd,
   ) {
-    this.file = file;
-    this.segment = replayed.nextSegment;
-    this.sequence = replayed.nextSequence;
-    this.oldest = this.deletedBefore = replayed.oldestSegment;
+    this.sequence = nextSequence;
+    this.oldest = this.deletedBefore = oldestSegment;
   }
 
   /**
-   * Opens the log of a folder, replaying what it holds. Begins a new segment, so that nothing is ever written behind a tail that
-   * was cut, and so that everything replayed is from now on known to be synced.
+   * Opens the log of a folder, replaying what it holds, and makes that durable whatever syncs have failed before (`writeAgain`). Begins a new
+   * segment, so that nothing is ever written behind a torn tail, and so that everything replayed is from now on known to be synced.
    * @throws {SynodError} `corrupt` if the log is harmed: see `replay`; `failed-precondition` if it is of a later release
    */
   static async open(options: WalOptions): Promise<Wal> {
@@ -86,11 +84,14 @@ export class Wal {
     await disk.makeFolder(folder);
     await disk.syncDirectory(parentOf(folder));
     const replayed = await replay(options);
-    const { oldestSegment: oldest, nextSegment: number, nextSequence: firstSequence } = replayed;
-    const file = await createSegment(disk, folder, headerFor(options, { oldest, number, firstSequence }));
+    const { oldestSegment: oldest, nextSequence } = replayed;
+    const headerOf = (number: number, firstSequence: number): SegmentHeader =>
+      headerFor(options, { oldest, number, firstSequence });
+    const number = await writeAgain(disk, folder, replayed, headerOf);
+    const file = await createSegment(disk, folder, headerOf(number, nextSequence));
     const leftOver = (await segmentNumbers(disk, folder)).filter((each) => each < oldest);
     if (leftOver.length > 0) await deleteSegments(disk, folder, leftOver);
-    return new Wal(options, file, replayed);
+    return new Wal(options, file, number, replayed);
   }
 
   /** The segment being written. Those before it change no more. */

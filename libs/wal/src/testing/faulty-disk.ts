@@ -26,6 +26,9 @@ export class FaultyDisk implements Disk {
   syncs = 0;
   /** Power goes once this many bytes were written: the rest of that write, and every later call, never happens. */
   powerFailsAtByte = Infinity;
+  calls = 0;
+  /** Power goes when so many calls have been made: a write before it and its sync is torn. */
+  powerFailsAtCall = Infinity;
   /** Makes one kind of call fail from now on. */
   failing: { readonly call: 'write' | 'sync' | 'syncDirectory'; readonly code: string } | undefined;
 
@@ -33,24 +36,25 @@ export class FaultyDisk implements Disk {
   afterPowerCut(survives: Survival): FaultyDisk {
     const next = new FaultyDisk();
     let piece = 0;
-    for (const [name, contents] of this.live) {
-      const isNamed = this.durable.get(name) === contents || survives(piece++);
-      if (!isNamed) continue;
-      const left = Buffer.alloc(contents.live.length);
+    for (const name of new Set([...this.live.keys(), ...this.durable.keys()])) {
+      // A name that was given, taken away or given anew, and not synced, may still mean what it meant before.
+      const [now, before] = [this.live.get(name), this.durable.get(name)];
+      const contents = now === before || survives(piece++) ? now : before;
+      if (contents === undefined) continue;
+      const isCut = contents.live.length < contents.durable.length && survives(piece++);
+      const left = Buffer.alloc(isCut ? contents.live.length : Math.max(contents.live.length, contents.durable.length));
       left.set(contents.durable.subarray(0, left.length));
       let size = contents.durable.length;
       for (let at = 0; at < left.length; at += PIECE_BYTES) {
         const now = contents.live.subarray(at, at + PIECE_BYTES);
+        // What a failed sync has taken for clean is in the cache alone.
+        if (!contents.dirty.some(({ start, end }) => start < at + PIECE_BYTES && end > at)) continue;
         if (now.equals(contents.durable.subarray(at, at + PIECE_BYTES)) || !survives(piece++)) continue;
         left.set(now, at);
         size = Math.max(size, at + now.length);
       }
       const kept = left.subarray(0, size);
       next.put(name, kept);
-    }
-    // A removal that was not synced may not have happened.
-    for (const [name, contents] of this.durable) {
-      if (!this.live.has(name) && survives(piece++)) next.put(name, contents.durable);
     }
     return next;
   }
@@ -104,8 +108,10 @@ export class FaultyDisk implements Disk {
     this.live.delete(name);
   }
 
-  rename(): Promise<void> {
-    return Promise.reject(new Error('the log renames nothing'));
+  async rename(from: string, to: string): Promise<void> {
+    await this.power();
+    this.live.set(to, this.find(from));
+    this.live.delete(from);
   }
 
   async syncDirectory(folder: string): Promise<void> {
@@ -172,6 +178,8 @@ export class FaultyDisk implements Disk {
   /** Rejects where real power loss would just end the process, so that a test can go on. */
   private async power(): Promise<void> {
     await Promise.resolve();
+    this.calls += 1;
+    if (this.calls > this.powerFailsAtCall) this.cut = true;
     if (this.cut) throw new Error('the power is out');
   }
 
