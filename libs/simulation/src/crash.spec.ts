@@ -239,6 +239,42 @@ describe('a pause', () => {
   });
 });
 
+describe('a sync that fails', () => {
+  // Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020, §3.
+  it('mostly leaves in the page cache what no later sync writes, and what is written again is written', async () => {
+    const left = { forgotten: 0, kept: 0 };
+    for (const seed of SEEDS.slice(0, 60)) {
+      const on = await machine(seed);
+      let isForgotten = false;
+      await doing(on, async ({ disk }) => {
+        const file = await openLog(disk);
+        await file.write(0, OLD);
+        await file.sync();
+        on.node.disk.failNext('sync', 'EIO', (isSo) => (isForgotten = isSo));
+        await file.write(OLD.length, NEW);
+        await expect(file.sync()).rejects.toMatchObject({ code: 'EIO' });
+      });
+      await crash(on, 'process');
+      const whole = Buffer.concat([OLD, NEW]);
+      await doing(on, async ({ disk }) => {
+        const file = await disk.open('log');
+        expect((await contentOf(disk)).equals(whole)).toBe(true);
+        await file.sync();
+        if (seed % 2 === 0) return;
+        await file.write(OLD.length, NEW);
+        await file.sync();
+      });
+      await crash(on, 'power');
+      const found = await doing(on, ({ disk }) => contentOf(disk));
+      expect(found.subarray(0, OLD.length).equals(OLD)).toBe(true);
+      if (seed % 2 === 1 || !isForgotten) expect(found.equals(whole)).toBe(true);
+      else left[found.equals(whole) ? 'kept' : 'forgotten']++;
+    }
+    expect(left.forgotten).toBeGreaterThan(left.kept);
+    expect(left.forgotten).toBeGreaterThan(10);
+  });
+});
+
 describe('a disk that is harmed', () => {
   it('loses everything with its place in the machine', async () => {
     const on = await machine(1);

@@ -23,6 +23,9 @@ interface Call {
   readonly effect: () => void;
 }
 
+/** What becomes of what a failed sync was to write, drawn once it has failed. */
+type Forget = (mood: Mood, fate: Draws) => void;
+
 const MOODS: readonly Mood[] = ['keep', 'drop', 'torn-tail', 'each-by-chance'];
 
 /**
@@ -38,7 +41,10 @@ export class SimDisk {
   private readonly owner: Owner;
   private readonly times: Draws;
   private readonly fate: Draws;
-  private readonly failures = new Map<DiskWork, { readonly code: string; readonly failed: () => void }>();
+  private readonly failures = new Map<
+    DiskWork,
+    { readonly code: string; readonly failed: (isForgotten: boolean) => void }
+  >();
   /** Added to the mean time of every sync while the nemesis slows the disk. */
   private slowUs = 0;
 
@@ -58,10 +64,11 @@ export class SimDisk {
   }
 
   /**
-   * Lets the next call of a kind reject with an operating system's error code (`ENOSPC`, `EIO`); it takes no effect.
-   * @param failed called when that has come
+   * Lets the next call of a kind reject with an operating system's error code (`ENOSPC`, `EIO`); it takes no effect. After a sync of a file the kernel
+   * mostly takes the pages for clean, though they may be in its cache alone (ext4 and XFS do): see `SimFile.forget`.
+   * @param failed called when that has come, and whether they are
    */
-  failNext(work: DiskWork, code: string, failed: () => void = () => undefined): void {
+  failNext(work: DiskWork, code: string, failed: (isForgotten: boolean) => void = () => undefined): void {
     this.failures.set(work, { code, failed });
   }
 
@@ -90,8 +97,11 @@ export class SimDisk {
     this.mend();
   }
 
-  /** Does a call for a process: takes effect and answers after a drawn time, unless the process or the power goes first. */
-  call<T>(inc: Incarnation, work: DiskWork, effect: () => T): Promise<T> {
+  /**
+   * Does a call for a process: takes effect and answers after a drawn time, unless the process or the power goes first.
+   * @param forget of a sync of a file that may be told to fail
+   */
+  call<T>(inc: Incarnation, work: DiskWork, effect: () => T, forget?: Forget): Promise<T> {
     if (inc.state === 'dead') return new Promise(() => undefined);
     return new Promise((resolve, reject) => {
       const call: Call = { work, effect: () => void effect() };
@@ -101,8 +111,12 @@ export class SimDisk {
         const failure = this.failures.get(work);
         this.failures.delete(work);
         try {
-          failure?.failed();
-          if (failure !== undefined) throw errno(failure.code, `${work} on ${this.name}`);
+          if (failure !== undefined) {
+            const isForgotten = forget !== undefined && this.fate.chance(3, 4);
+            if (isForgotten) forget(this.fate.pick(MOODS), this.fate);
+            failure.failed(isForgotten);
+            throw errno(failure.code, `${work} on ${this.name}`);
+          }
           const result = effect();
           inc.deliver(() => resolve(result));
         } catch (error) {
@@ -248,7 +262,8 @@ class OpenFile implements DiskFile {
 
   sync(): Promise<void> {
     const mark = this.file.mark();
-    return this.call('sync', () => this.file.synced(mark));
+    const forget: Forget = (mood, fate) => this.file.forget(mark, mood, fate);
+    return this.call('sync', () => this.file.synced(mark), forget);
   }
 
   close(): Promise<void> {
@@ -257,9 +272,9 @@ class OpenFile implements DiskFile {
     });
   }
 
-  private call<T>(work: DiskWork, effect: () => T): Promise<T> {
+  private call<T>(work: DiskWork, effect: () => T, forget?: Forget): Promise<T> {
     if (!this.open) return Promise.reject(errno('EBADF', 'the file is closed'));
-    return this.disk.call(this.inc, work, effect);
+    return this.disk.call(this.inc, work, effect, forget);
   }
 }
 

@@ -40,7 +40,7 @@ class Content {
   }
 }
 
-/** How a power cut treats what was never synced. Extremes find more than averages. */
+/** How a power cut, or a sync that fails, treats what was never synced. Extremes find more than averages. */
 export type Mood = 'keep' | 'drop' | 'torn-tail' | 'each-by-chance';
 
 /**
@@ -60,6 +60,11 @@ export class SimFile {
 
   read(offset: number, length: number): Buffer {
     return this.seen.read(offset, length);
+  }
+
+  /** What a power cut leaves at the least. */
+  readSynced(offset: number, length: number): Buffer {
+    return this.durable.read(offset, length);
   }
 
   write(offset: number, bytes: Buffer): void {
@@ -87,12 +92,18 @@ export class SimFile {
     this.pending = this.pending.slice(done);
   }
 
+  /** A sync that began at `mark` has failed, and the kernel takes for clean what it was to write, of which some got there: no later sync writes it. */
+  forget(mark: number, mood: Mood, fate: Draws): void {
+    const forgotten = this.pending.filter(({ seq }) => seq <= mark);
+    this.pending = this.pending.filter(({ seq }) => seq > mark);
+    this.land(forgotten, mood, fate);
+  }
+
   /** What is left after the power came back. */
   crash(mood: Mood, fate: Draws): void {
     const unsynced = this.pending;
     this.pending = [];
-    if (mood === 'keep') this.durable.become(this.seen);
-    else if (mood !== 'drop' && unsynced.length > 0) this.damage(unsynced, mood, fate);
+    this.land(unsynced, mood, fate);
     this.seen.become(this.durable);
   }
 
@@ -102,6 +113,12 @@ export class SimFile {
       const [byte] = content.read(offset, 1);
       if (byte !== undefined) content.write(offset, Uint8Array.of(byte ^ 0x55));
     }
+  }
+
+  /** Some of what no sync covered gets to the platter. */
+  private land(changes: readonly Change[], mood: Mood, fate: Draws): void {
+    if (mood === 'keep') for (const change of changes) apply(this.durable, change);
+    else if (mood !== 'drop' && changes.length > 0) this.damage(changes, mood, fate);
   }
 
   private damage(unsynced: readonly Change[], mood: Mood, fate: Draws): void {

@@ -52,6 +52,16 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 3,
   },
   {
+    name: 'last-batch-believed-as-found',
+    area: 'consensus',
+    breaks: 'A start writes the last batch of its log itself before it goes by it.',
+    file: 'libs/wal/src/write-again.ts',
+    find: 'if (lastBatch === undefined) return Math.max(newestSegment, oldestSegment);',
+    replace: 'return Math.max(newestSegment + Number(lastBatch?.segment === newestSegment), oldestSegment);',
+    killedBy: ['acked-is-durable', 'only-harm-is-set-aside'],
+    seed: 1,
+  },
+  {
     name: 'forget-a-promise',
     area: 'consensus',
     breaks: 'A restarted acceptor remembers what it promised.',

@@ -49,6 +49,7 @@ export const CONSENSUS_STATES: readonly string[] = [
   'watch-was-compacted',
   'outgrown',
   'disk-failed',
+  'failed-sync-was-forgotten',
   'put-refused-for-space',
   'deleted-without-space',
   'compacted-without-space',

@@ -11,10 +11,11 @@ const SEGMENT_HEADER_BYTES = 64;
  * @returns whether there was enough of a log
  */
 export function harmLog(node: SimNode<unknown>, folder: string, draws: Draws): boolean {
-  const names = [...(node.disk.folders.folder([folder])?.seen ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
-  const newest = names.at(-1)?.[1];
+  const files = [...(node.disk.folders.folder([folder])?.seen ?? [])].filter(([name]) => name.endsWith('.wal'));
+  const newest = files.sort(([a], [b]) => (a < b ? -1 : 1)).at(-1)?.[1];
   if (!(newest instanceof SimFile)) return false;
-  const end = newest.read(0, newest.size).lastIndexOf(BATCH_MAGIC);
+  // A batch that was not synced may be gone before anyone looks.
+  const end = newest.readSynced(0, newest.size).lastIndexOf(BATCH_MAGIC);
   if (end <= SEGMENT_HEADER_BYTES) return false;
   newest.rot(draws.between(SEGMENT_HEADER_BYTES, end - 1));
   return true;

@@ -177,7 +177,7 @@ export class ConsensusCluster {
   /** A process ends by itself, or does not get to start: it must have a reason, and name it. */
   private ended(machine: Machine, error: unknown): void {
     const { failing } = machine;
-    if (failing !== undefined && isOfFailingDisk(error)) return this.diskFailed(machine, failing.backAfterUs);
+    if (failing !== undefined && isOfFailingDisk(error)) return this.diskFailed(machine, failing);
     const reason = error instanceof SynodError ? this.reasonOf(machine, error) : undefined;
     if (reason === undefined) return this.world.fail(error);
     this.world.probes.sometimes(reason);
@@ -186,10 +186,19 @@ export class ConsensusCluster {
   }
 
   /** What watches over processes starts this one again; the disk has failed it only once. */
-  private diskFailed(machine: Machine, backAfterUs: number): void {
+  private diskFailed(machine: Machine, { backAfterUs, darkAfterUs }: NonNullable<Machine['failing']>): void {
+    const { node } = machine;
     machine.failing = undefined;
-    machine.node.kill('process');
-    this.world.after(backAfterUs, () => machine.node.start());
+    node.kill('process');
+    this.world.after(backAfterUs, () => {
+      node.start();
+      if (darkAfterUs === undefined) return;
+      this.world.after(darkAfterUs, () => {
+        if (node.state === 'down') return;
+        node.kill('power');
+        node.start();
+      });
+    });
   }
 
   /** @returns the state that this is one occurrence of; undefined if it is a fault */

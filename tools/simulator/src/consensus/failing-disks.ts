@@ -6,7 +6,8 @@ const SECOND_US = 1_000_000;
 
 /**
  * Disks that fail once, at a write or a sync of the log. The process of such a disk must end by itself, for no retry can tell what a kernel that said so has
- * written: invariant `failed-log-ends-the-process`. Then whoever watches over processes starts it again.
+ * written: invariant `failed-log-ends-the-process`. Then whoever watches over processes starts it again; and in half of the cases the power goes soon
+ * after that, with whatever that kernel had taken for written.
  */
 export class FailingDisks {
   /** Processes whose disk has failed them. */
@@ -26,10 +27,11 @@ export class FailingDisks {
       const work = this.draws.pick(['sync', 'sync', 'write'] as const);
       const code = this.draws.pick(['EIO', 'EIO', 'ENOSPC']);
       const backAfterUs = this.draws.between(1, SECOND_US);
+      const darkAfterUs = this.draws.chance(1, 2) ? this.draws.logUniform(1_000, SECOND_US) : undefined;
       this.world.after(atUs, () => {
         if (machine.member === undefined || machine.failing !== undefined) return;
-        machine.failing = { backAfterUs };
-        machine.node.disk.failNext(work, code, () => this.failed(machine));
+        machine.failing = { backAfterUs, ...(darkAfterUs === undefined ? {} : { darkAfterUs }) };
+        machine.node.disk.failNext(work, code, (isForgotten) => this.failed(machine, isForgotten));
       });
     }
   }
@@ -45,9 +47,9 @@ export class FailingDisks {
     );
   }
 
-  private failed({ name, node }: Machine): void {
+  private failed({ name, node }: Machine, isForgotten: boolean): void {
     const process = node.incarnation;
-    this.world.probes.sometimes('disk-failed');
+    this.world.probes.sometimes(isForgotten ? 'failed-sync-was-forgotten' : 'disk-failed');
     this.doomed.push({ machine: name, isDead: () => process === undefined || process.state === 'dead' });
   }
 }

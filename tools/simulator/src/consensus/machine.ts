@@ -22,8 +22,8 @@ export class Machine {
   removalAsked = false;
   /** Its process ended by itself, for a reason that is right. */
   ended = false;
-  /** Its disk is to fail, or has: then its process ends by itself, and is started again so much later. */
-  failing: { readonly backAfterUs: number } | undefined;
+  /** Its disk is to fail, or has: then its process ends by itself, and is started again so much later; if the power goes then, so long after that. */
+  failing: { readonly backAfterUs: number; readonly darkAfterUs?: number } | undefined;
   /** How much room there is on its disk. */
   readonly gauge = new SimGauge();
   private node_: SimNode<ConsensusNode | undefined> | undefined;
