@@ -24,7 +24,7 @@ export interface WalOptions {
   readonly release?: string;
   /** The record kinds that this release understands: another one found stops the start. Any are taken if absent. */
   readonly knownKinds?: readonly number[];
-  /** Called for every record of the log in the order of the appends, before `open` resolves, with the segment that holds it. */
+  /** Called for every record of the log in the order of the appends, before `open` resolves, with the segment that holds it; of the last batch, that held it. */
   readonly onRecord: (record: ReplayedRecord, segment: number) => void;
   /** Called once, when a write or a sync failed: the process must stop. Waiting appends are rejected as well. */
   readonly onFailure?: (error: SynodError) => void;
