@@ -16,6 +16,8 @@ export class Broken extends Error {
 export function faultOf(error: unknown): SeedFault {
   if (error instanceof Broken) return { name: error.broken, by: error.by, message: error.message };
   if (error instanceof SeedFailure) {
+    // Thrown in the midst of an event: what broke has its own name.
+    if (error.cause instanceof Broken) return { ...faultOf(error.cause), message: error.message };
     const by = error.invariant === 'uncaught' ? 'crash' : 'invariant';
     const stack = error.cause instanceof Error ? (error.cause.stack ?? '') : '';
     return { name: error.invariant, by, message: `${error.message}\n${stack}` };

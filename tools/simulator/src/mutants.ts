@@ -59,6 +59,17 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (lastBatch === undefined) return Math.max(newestSegment, oldestSegment);',
     replace: 'return Math.max(newestSegment + Number(lastBatch?.segment === newestSegment), oldestSegment);',
     killedBy: ['acked-is-durable', 'only-harm-is-set-aside'],
+    seed: 20,
+  },
+  {
+    name: 'last-batch-cut-off-first',
+    area: 'consensus',
+    breaks: 'The old copy of the last batch stays until the new one is durable.',
+    file: 'libs/wal/src/write-again.ts',
+    find: 'const file = await createSegment(disk, folder, headerOf(number, sequence), batch);',
+    replace:
+      'if (!isAlone) await cut(disk, folder, lastBatch);\n  const file = await createSegment(disk, folder, headerOf(number, sequence), batch);',
+    killedBy: ['acked-is-durable', ...HISTORIES],
     seed: 1,
   },
   {
