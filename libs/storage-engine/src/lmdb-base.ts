@@ -1,7 +1,7 @@
 import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { STORE_KEY_BYTES_MAX, type Entry, type KeyRange } from '@synod/runtime';
 import type { Memtable } from './memtable';
-import { checkPagesFrom } from './store-check';
+import { checkPagesFrom } from './patrol-step';
 
 /**
  * Keys and values as they are. lmdb-js has the same under the name `binary`, but makes an ArrayBuffer of its own for every key and value

@@ -1,12 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import { SynodError } from '@synod/runtime';
-import { wordAt, type Head, type LmdbFile } from './lmdb-file';
-import { currentHead, lookAtStoreFile, openStoreFile } from './store-file';
+import { checkFreePages } from './free-pages';
+import type { LmdbFile } from './lmdb-file';
+import { currentHead, openStoreFile } from './store-file';
 import { TreeCheck, type TreeVisitor } from './tree-check';
 
-/** How long it keeps the event loop at a start, when nobody is served yet, and while the store is in use. */
+/** How long it keeps the event loop: at a start nobody is served yet. */
 const TURN_MS = 10;
-const STEP_MS = 2;
 /** A disk gives a file faster from its beginning to its end than page by page in the order of keys. */
 const READ_AHEAD_BYTES = 4 << 20;
 
@@ -45,31 +44,6 @@ async function checkAllPages(file: LmdbFile): Promise<void> {
   for (const list of free) checkFreePages(list, { file, head, used });
 }
 
-/** A head is read while another may be written: what is harmed is so whenever it is looked at. */
-const LOOKS = 3;
-
-/**
- * Looks at some of the data's pages, in the newest version.
- * @param from where they begin; undefined for the first
- * @returns where the next ones begin; undefined after the last
- * @throws {SynodError} as `checkStoreFile`
- */
-export function checkPagesFrom(folder: string, from: Buffer | undefined): Buffer | undefined {
-  for (let look = 1; ; look++) {
-    try {
-      return lookAtStoreFile(folder, (file) => {
-        const head = currentHead(file);
-        const until = performance.now() + STEP_MS;
-        for (const next of new TreeCheck(file, head, head.data).steps(from))
-          if (next !== undefined && performance.now() >= until) return Buffer.from(next);
-        return undefined;
-      });
-    } catch (error) {
-      if (look === LOOKS || !(error instanceof SynodError)) throw error;
-    }
-  }
-}
-
 async function checkTree(check: TreeCheck): Promise<void> {
   let began = performance.now();
   for (const step of check.steps(undefined)) {
@@ -78,39 +52,6 @@ async function checkTree(check: TreeCheck): Promise<void> {
     began = performance.now();
   }
   check.checkCounts();
-}
-
-interface Version {
-  readonly file: LmdbFile;
-  readonly head: Head;
-  /** For each page whether a tree holds it. */
-  readonly used: Uint8Array;
-}
-
-/**
- * That no page is free which a tree holds, or which there is not: the next transaction would write over it. A list begins with the count
- * of what follows, 8 bytes each: the number of a page; or 0, of which nothing is left; or how many pages lie together, negative, and then the first.
- */
-function checkFreePages(list: Buffer, { file, head, used }: Version): void {
-  const words = list.length / 8;
-  const count = list.length < 8 ? NaN : wordAt(list, 0);
-  const harmed = (what: string): Error =>
-    file.harmed(head.free.root! * head.pageBytes, `its list of free pages ${what}`);
-  if (!Number.isInteger(words) || !(count < words))
-    throw harmed(`of ${list.length} bytes says that it has ${count} entries`);
-  for (let index = 1; index <= count; index++) {
-    let entry = Number(list.readBigInt64LE(index * 8));
-    let pages = 1;
-    if (entry < 0 && index < count) {
-      pages = -entry;
-      entry = Number(list.readBigInt64LE(++index * 8));
-    }
-    if (entry === 0) continue;
-    if (entry < 2 || entry + pages - 1 > head.lastPage)
-      throw harmed(`names ${pages} from ${entry} on, which there are not`);
-    for (let page = entry; page < entry + pages; page++)
-      if (used[page] === 1) throw harmed(`names ${page}, which is in use`);
-  }
 }
 
 async function readAhead(file: LmdbFile): Promise<void> {
