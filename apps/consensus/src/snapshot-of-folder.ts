@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { survivingGroup, type SurvivingGroup } from '@synod/replication';
-import { openDisk, RELEASE, SynodError, type Disk, type Store } from '@synod/runtime';
+import { FolderInUse, openDisk, RELEASE, SynodError, type Disk, type Store } from '@synod/runtime';
 import { DataFolder } from '@synod/service-kit';
 import { checkStorePages, openStore } from '@synod/storage-engine';
 import { DATA_FOLDER, STORE_PREFIX, WAL_FOLDER } from './data-format';
@@ -11,7 +11,6 @@ import { FoundingStore, type ClusterFounding } from './founding-store';
 import { snapshotPieces, withDigest, type SnapshotHeader } from './snapshot-file';
 import { EtcdStateMachine } from './state/state-machine';
 import { StateSnapshot } from './state-snapshot';
-import { untouchedDisk } from './untouched-disk';
 
 export interface FolderSnapshotOptions {
   /** The data folder of a member that does not run. */
@@ -47,7 +46,7 @@ const STORE_FILE = 'data.mdb';
 export async function snapshotOfFolder({ folder, file, withoutLog }: FolderSnapshotOptions): Promise<FolderSnapshot> {
   const data = await borrow(folder);
   try {
-    const disk = untouchedDisk(openDisk(data.folder));
+    const disk = openDisk(data.folder);
     const founding = await new FoundingStore(disk).read();
     if (founding === undefined) {
       throw new SynodError(
@@ -81,7 +80,7 @@ async function borrow(folder: string): Promise<DataFolder> {
   try {
     return await DataFolder.borrow({ folder, ...DATA_FOLDER });
   } catch (error) {
-    if (!(error instanceof SynodError) || !error.message.includes('is in use by')) throw error;
+    if (!(error instanceof FolderInUse)) throw error;
     throw new SynodError(
       'failed-precondition',
       `${path.resolve(folder)} belongs to a member that runs: save from that, with --endpoints, or stop it first (${error.message})`,

@@ -9,6 +9,13 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
+/** Another process that lives holds the folder. */
+export class FolderInUse extends SynodError {
+  constructor(folder: string, holder: string) {
+    super('failed-precondition', `${folder} is in use by ${holder}; stop it, or use another folder`);
+  }
+}
+
 /**
  * Takes `folder` for this process, creating it if it is missing: two nodes on one data folder would vote with one disk.
  *
@@ -17,7 +24,8 @@ export interface FolderLock {
  * namespace, named after the folder's inode, which it frees when its process ends. The file then tells people who it is, and keeps
  * out a process of another network namespace.
  * @param name of the lock file, for folders that several programs share by agreement
- * @throws {SynodError} `failed-precondition`, naming the pid if a living process holds it, or the folder if it is none
+ * @throws {FolderInUse} naming the pid if a living process holds it
+ * @throws {SynodError} `failed-precondition` if it is no folder, and cannot be one
  */
 export async function lockFolder(folder: string, name = 'synod.lock'): Promise<FolderLock> {
   await mkdir(folder, { recursive: true }).catch((error: Error) => {
@@ -33,8 +41,7 @@ export async function lockFolder(folder: string, name = 'synod.lock'): Promise<F
   const wasThisPid = socket !== undefined && holder?.pid === process.pid;
   if (socket === 'taken' || (holder !== undefined && !wasThisPid && isAlive(holder))) {
     if (socket !== 'taken') await closed(socket);
-    const who = holder === undefined ? 'another process' : `process ${holder.pid}`;
-    throw new SynodError('failed-precondition', `${folder} is in use by ${who}; stop it, or use another folder`);
+    throw new FolderInUse(folder, holder === undefined ? 'another process' : `process ${holder.pid}`);
   }
   await writeFile(file, `${process.pid} ${startTimeOf(process.pid) ?? ''}\n`);
   return {

@@ -20,7 +20,7 @@ export { SynodError, type ErrorKind } from './errors';
 export { systemClock, systemTimers } from './system-time';
 export { systemRandom } from './system-random';
 export { openDisk } from './system-disk';
-export { lockFolder, type FolderLock } from './folder-lock';
+export { FolderInUse, lockFolder, type FolderLock } from './folder-lock';
 
 // Rules that every adapter of a port shares.
 export { compareBytes, prefixEnd, successor } from './byte-order';
