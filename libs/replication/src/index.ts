@@ -28,7 +28,8 @@ export {
   type ReplicationObserver,
   type ReplicationTimes,
 } from './options';
-export { lostLog, ReplicaHost } from './replica-host';
+export { lostLog } from './refusals';
+export { ReplicaHost } from './replica-host';
 export { stateDigest, writeGroupState, type GroupState } from './group-states';
 export { writeFoundingLog } from './founding-log';
 export { survivingGroup, type SurvivingGroup, type SurvivingGroupOptions } from './surviving-group';

@@ -1,16 +1,6 @@
 import { invariant } from '@synod/invariant';
-import {
-  changeIn,
-  foundingOf,
-  leaseTerms,
-  Replica,
-  type ChosenEntry,
-  type Effects,
-  type Envelope,
-  type ReplicaId,
-  type ReplicaRecord,
-} from '@synod/paxos';
-import { SynodError, type Cancel } from '@synod/runtime';
+import { changeIn, foundingOf, leaseTerms, Replica, type ChosenEntry, type Effects, type Envelope } from '@synod/paxos';
+import type { Cancel } from '@synod/runtime';
 import type {
   Founding,
   GroupConfiguration,
@@ -18,7 +8,6 @@ import type {
   GroupMember,
   GroupOptions,
   GroupStatus,
-  Member,
   NodeId,
   ReconfigurableGroup,
 } from './api';
@@ -29,22 +18,15 @@ import {
   DEFAULT_LOG_LIMITS,
   DEFAULT_TIMES,
   type LogLimits,
-  type Rebuilt,
   type ReplicaHostOptions,
   type ReplicationTimes,
 } from './options';
 import { Peers } from './peers';
+import { RecoveredGroups } from './recovered-groups';
+import { anotherDisk, anotherFounding, lostLog, lostState, wasRemoved } from './refusals';
 import { SnapshotInstalls } from './snapshot-installs';
 import { SnapshotServer } from './snapshot-server';
 import { readConfiguration, writeConfiguration } from './stored-configurations';
-
-/** What the log held of a group before it was added. */
-interface Recovered {
-  founding: readonly Member[] | undefined;
-  readonly records: ReplicaRecord[];
-  /** Replicas that the group removed. */
-  readonly destroyed: Set<ReplicaId>;
-}
 
 /**
  * Hosts the replicas of many Paxos groups on one node: one write-ahead log, one store, one stream per peer, one turn for all of them.
@@ -55,7 +37,7 @@ interface Recovered {
 export class ReplicaHost {
   private readonly groups_ = new Map<GroupId, HostedGroup<unknown>>();
   private readonly dirty = new Set<HostedGroup<unknown>>();
-  private readonly recovered = new Map<GroupId, Recovered>();
+  private readonly recovered = new RecoveredGroups();
   private readonly peers: Peers;
   private readonly times: ReplicationTimes;
   private readonly logLimits: LogLimits;
@@ -98,17 +80,14 @@ export class ReplicaHost {
       disk: options.ports.disk,
       folder: options.walFolder,
       segmentBytes: host.logLimits.segmentBytes,
-      onRecord: (record) => host.recover(record),
+      onRecord: (record) => host.recovered.note(record),
     });
     return host;
   }
 
   /** The groups whose founding this node's log holds: their replicas may have promised, so they are never founded again here. */
   heldGroups(): Founding[] {
-    const held = [...this.recovered].flatMap(([group, { founding }]) =>
-      founding === undefined ? [] : [{ group, members: founding }],
-    );
-    return [...held, ...[...this.groups_.values()].map((group) => group.founding)];
+    return [...this.recovered.foundings(), ...[...this.groups_.values()].map((group) => group.founding)];
   }
 
   /**
@@ -125,17 +104,11 @@ export class ReplicaHost {
     if (self === undefined || recovered?.destroyed.has(self.replicaId) === true) {
       if (recovered !== undefined && (recovered.destroyed.size > 0 || configuration.version > 0))
         throw wasRemoved(group, nodeId);
-      throw new SynodError(
-        'failed-precondition',
-        `group ${group} has no replica on node ${nodeId} with data folder ${incarnation}: restore the folder that held it, it must not vote on what it forgot`,
-      );
+      throw anotherDisk(group, nodeId, incarnation);
     }
-    this.recovered.delete(group);
+    this.recovered.drop(group);
     if (recovered?.founding !== undefined && JSON.stringify(recovered.founding) !== JSON.stringify(members)) {
-      throw new SynodError(
-        'failed-precondition',
-        `group ${group} was founded here with other members; check the cluster id`,
-      );
+      throw anotherFounding(group);
     }
     const state = readGroupState(this.options.store, group);
     const { appliedThrough, snapshotThrough, term } = state;
@@ -210,15 +183,6 @@ export class ReplicaHost {
     this.snapshotInstalls.stop();
     this.snapshotServer.stop();
     await this.log.close();
-  }
-
-  private recover({ group, record }: LoggedRecord): void {
-    let known = this.recovered.get(group);
-    if (known === undefined)
-      this.recovered.set(group, (known = { founding: undefined, records: [], destroyed: new Set() }));
-    if (record.kind === 'founded') known.founding = record.members;
-    else if (record.kind === 'destroyed') known.destroyed.add(record.replicaId);
-    else known.records.push(record);
   }
 
   /** What the store has applied before a flush, it holds for good after it: so much may be forgotten, in memory and on the log's disk. */
@@ -400,34 +364,8 @@ export class ReplicaHost {
   }
 }
 
-/**
- * The refusal of a node whose log is gone: without it an acceptor has forgotten what it promised.
- * @param evidence what shows that there was one
- */
-export function lostLog(evidence: string): SynodError {
-  return new SynodError(
-    'failed-precondition',
-    `${evidence}, but the write-ahead log does not know of it: restore the data folder as a whole, this node must not vote on what it forgot`,
-  );
-}
-
-function wasRemoved(group: GroupId, nodeId: NodeId): SynodError {
-  return new SynodError(
-    'failed-precondition',
-    `${nodeId} was removed from group ${group} and takes part no more: to bring the node back, add it as a new member with an empty data folder`,
-  );
-}
-
 /** @param entries hold a change */
 function latestIn(entries: readonly ChosenEntry[]): GroupConfiguration {
   const changes = entries.map(({ value }) => changeIn<GroupMember>(value)).filter((change) => change !== undefined);
   return changes.at(-1) as GroupConfiguration;
-}
-
-/** The refusal of a node whose store is gone, or is not the one that belongs to its log. */
-function lostState(group: GroupId, { truncatedThrough, appliedThrough }: Rebuilt): SynodError {
-  return new SynodError(
-    'corrupt',
-    `the log of group ${group} begins behind instance ${truncatedThrough}, and the store holds it only through ${appliedThrough}: restore the data folder as a whole`,
-  );
 }
