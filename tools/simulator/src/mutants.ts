@@ -364,9 +364,9 @@ export const MUTANTS: readonly Mutant[] = [
     area: 'consensus',
     breaks: 'Only the leader lets leases expire: who is deposed knows of no renewal any more. (etcd #15247.)',
     file: 'apps/consensus/src/coordination-host.ts',
-    find: '    } else {\n      this.leases.resign();\n',
+    find: '    } else {\n      this.leaseKeeper.resign();\n',
     replace:
-      "    } else {\n      const revoke = (id: LeaseId) =>\n        this.access.ask({ kind: 'propose', command: this.encodeOwn({ kind: 'lease-revoke', id }) }).then(nothing, nothing);\n      Object.assign(this, { expire: revoke });\n",
+      "    } else {\n      const revoke = (id: LeaseId) =>\n        this.access.ask({ kind: 'propose', command: this.proposals.encodeOwn({ kind: 'lease-revoke', id }) }).then(nothing, nothing);\n      Object.assign(this, { expire: revoke });\n",
     killedBy: HISTORIES,
     seed: 36,
   },
