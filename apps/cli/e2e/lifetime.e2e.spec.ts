@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventually } from '@synod/eventually';
 import { descendantsOf, isAlive, msUntilGone, type Seen } from '@synod/test-processes';
-import { Place, SMALL, STARTS } from './test-cluster';
+import { Place, STARTS, TINY, TINY_COUNT } from './test-cluster';
 
 const WITHIN_MS = 5_000;
 
@@ -16,13 +16,13 @@ afterAll(() => place.remove());
 /** The processes of the cluster and its executors, with the chain of processes that started them. */
 function everyProcess(pid: number): Seen[] {
   const seen = descendantsOf(pid);
-  expect(seen.length).toBeGreaterThanOrEqual(8);
+  expect(seen.length).toBeGreaterThanOrEqual(TINY_COUNT);
   return seen;
 }
 
 describe('a cluster in the foreground', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)('is gone soon after %s to the npx that started it', async (signal) => {
-    const up = place.up(SMALL, { start: STARTS.byNpx });
+    const up = place.up(TINY, { start: STARTS.byNpx });
     await up.ready();
     const all = everyProcess(up.pid);
     up.kill(signal);

@@ -14,8 +14,13 @@ import {
   type RunOptions,
 } from '@synod/test-processes';
 
-/** Quick to start, and still with every service. */
+/** With every service, and as few processes as can hold three replicas of a shard. */
 export const SMALL = ['--consensus', '1', '--coordinators', '1', '--workers', '2'];
+
+/** For what does not go by how many there are: no fewer than one of each service, and two where one is to be told from the other. */
+export const TINY = ['--consensus', '1', '--storage', '2', '--coordinators', '1', '--workers', '1'];
+/** As many processes. */
+export const TINY_COUNT = 6;
 
 export interface ReadyLine {
   readonly ready: boolean;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { synod } from '@synod/test-processes';
-import { Place, SMALL, type ReadyLine, type Up } from './test-cluster';
+import { Place, TINY, type ReadyLine, type Up } from './test-cluster';
 
 let place: Place;
 beforeAll(async () => {
@@ -101,18 +101,18 @@ describe('synod up that cannot start', () => {
   it('names a port that is taken, and whose it is to be; writes nothing', async () => {
     const port = small.portBase + 222;
     const holder = await holdPort(port);
-    expect(await refusal(SMALL)).toContain(`port ${port} (of storage-shard-2) is in use by another program`);
+    expect(await refusal(TINY)).toContain(`port ${port} (of storage-shard-2) is in use by another program`);
     await new Promise((resolve) => holder.close(resolve));
     expect(readdirSync(small.data)).toEqual([]);
   });
 
   it('leaves down what dies, with --no-restart', async () => {
-    const up = small.up([...SMALL, '--no-restart']);
-    const victim = (await up.ready()).processes.find(({ id }) => id === 'mapreduce-worker-2')?.pid ?? 0;
+    const up = small.up([...TINY, '--no-restart']);
+    const victim = (await up.ready()).processes.find(({ id }) => id === 'mapreduce-worker-1')?.pid ?? 0;
     process.kill(victim, 'SIGKILL');
-    await up.said(`mapreduce-worker-2 (pid ${victim}) died: SIGKILL\n`);
+    await up.said(`mapreduce-worker-1 (pid ${victim}) died: SIGKILL\n`);
     expect((await small.synod(['kv', 'put', 'still', 'there'])).code).toBe(0);
-    expect(up.stderr).toBe(`mapreduce-worker-2 (pid ${victim}) died: SIGKILL\n`);
+    expect(up.stderr).toBe(`mapreduce-worker-1 (pid ${victim}) died: SIGKILL\n`);
     up.kill('SIGINT');
     expect(await up.ended()).toBe(0);
     expect(small.processes()).toEqual([]);

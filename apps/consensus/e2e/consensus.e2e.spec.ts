@@ -1,12 +1,12 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition, type etcdserverpb } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { oracleProtocol, RequestStream } from '@synod/protocols';
 import { GrpcChannels, grpcTransport, statusOf } from '@synod/rpc';
 import { silentLog, systemClock, systemRandom, systemTimers } from '@synod/runtime';
 import { freePorts } from '@synod/test-processes';
-import { callerOver } from './caller';
+import { callerOver, leaderAmong } from './caller';
 import { TestCluster, TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -14,36 +14,34 @@ const WATCH = serviceDefinition('etcdserverpb.Watch');
 const LEASE = serviceDefinition('etcdserverpb.Lease');
 const LOCK = serviceDefinition('v3lockpb.Lock');
 const ELECTION = serviceDefinition('v3electionpb.Election');
-const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 const ORACLE = serviceDefinition('synod.consensus.v1.TimestampOracle');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
 const HEALTH = serviceDefinition('grpc.health.v1.Health');
 
 const channels = new GrpcChannels();
-const clusters: TestCluster[] = [];
+/** Three members, which most tests share. */
+let cluster: TestCluster;
+/** Of single tests. */
+const others: TestCluster[] = [];
 
-async function started(size: number): Promise<TestCluster> {
-  const cluster = await TestCluster.start(size);
-  clusters.push(cluster);
-  return cluster;
-}
-
-afterEach(async () => {
-  for (const cluster of clusters.splice(0)) await cluster.destroy();
+beforeAll(async () => {
+  cluster = await TestCluster.start(3);
 });
-afterAll(() => channels.close());
+
+// Whatever became of them in the test before.
+beforeEach(async () => {
+  for (const member of cluster.members) if (!member.runs) member.start();
+  await cluster.ready();
+});
+
+afterAll(async () => {
+  channels.close();
+  for (const each of [cluster, ...others]) await each.destroy();
+});
 
 const call = callerOver(channels);
 
 const bytes = (text: string): Buffer => Buffer.from(text);
-
-async function leaderOf(members: readonly TestMember[]): Promise<TestMember> {
-  for (const member of members) {
-    const { header, leader } = await call(member, MAINTENANCE.Status, {});
-    if (header?.memberId === leader) return member;
-  }
-  throw new Error('no member leads');
-}
 
 interface Watching {
   readonly responses: etcdserverpb.WatchResponse__Output[];
@@ -74,8 +72,11 @@ function watching(member: TestMember | undefined, key: Buffer, metadata: Record<
 }
 
 describe('three members', () => {
+  /** Until it is acknowledged: what was on its way to a leader that dies has an unknown outcome. */
+  const put = (member: TestMember | undefined, key: Buffer, value = bytes('')): Promise<boolean> =>
+    eventually('a put to be acknowledged', () => succeeds(call(member, KV.Put, { key, value })));
+
   it('keep everything when all are killed at once', async () => {
-    const cluster = await started(3);
     for (let index = 0; index < 50; index++) {
       await call(cluster.members[index % 3], KV.Put, { key: bytes(`k${index}`), value: bytes(String(index)) });
     }
@@ -89,7 +90,6 @@ describe('three members', () => {
   });
 
   it('take back a member whose data folder is lost: as a new replica, that votes once it has everything', async () => {
-    const cluster = await started(3);
     const [first, second, lost] = cluster.members;
     await call(first, KV.Put, { key: bytes('a'), value: bytes('1') });
     const idOf = async (member: TestMember | undefined): Promise<string | undefined> =>
@@ -103,11 +103,11 @@ describe('three members', () => {
     expect(await idOf(lost)).not.toBe(before);
     // It counts: with one of the others gone, nothing is chosen without it.
     await second?.kill('SIGKILL');
-    await call(first, KV.Put, { key: bytes('b'), value: bytes('2') });
+    await put(first, bytes('b'), bytes('2'));
     const { kvs } = await call(lost, KV.Range, { key: bytes('a'), rangeEnd: bytes('c') });
     expect(kvs.map(({ value }) => value.toString())).toEqual(['1', '2']);
     second?.start();
-    await second?.logged('"message":"ready"');
+    await second?.ready();
 
     // The folder that was lost is found again: what it promised binds nobody any more, and it may not come back.
     await lost?.kill('SIGTERM');
@@ -116,10 +116,11 @@ describe('three members', () => {
     lost?.start();
     expect(await lost?.ended()).toBe(1);
     expect(lost?.log).toMatch(/^error: n3 was removed from (group consensus|the cluster)/m);
+    renameSync(lost?.folder ?? '', `${lost?.folder}.lost`);
+    renameSync(`${lost?.folder}.new`, lost?.folder ?? '');
   });
 
   it('refuse an empty data folder under the name of a member that runs', async () => {
-    const cluster = await started(3);
     const [first, , third] = cluster.members;
     const [client, peer, http] = (await freePorts(3)) as [number, number, number];
     const initialCluster = cluster.members.map(({ id, ports }) => `${id}=127.0.0.1:${ports.peer}`).join(',');
@@ -132,14 +133,13 @@ describe('three members', () => {
     impostor.start();
     expect(await impostor.ended()).toBe(1);
     expect(impostor.log).toContain('belongs to a member that runs with another data folder');
-    await call(first, KV.Put, { key: bytes('a') });
-    expect((await call(third, KV.Range, { key: bytes('a') })).count).toBe('1');
+    await put(first, bytes('impostor'));
+    expect((await call(third, KV.Range, { key: bytes('impostor') })).count).toBe('1');
   });
 
   it('say that they cannot serve when two are gone, and serve again by themselves', async () => {
-    const cluster = await started(3);
     const [first, second, third] = cluster.members;
-    const key = bytes('a');
+    const key = bytes('watched');
     // Two kinds of client: who would rather go elsewhere than be with a member that is cut off, and who says nothing of the kind.
     const wantsLeader = { hasleader: 'true' };
     const [impatient, patient] = [await watching(first, key, wantsLeader), await watching(first, key, {})];
@@ -147,7 +147,8 @@ describe('three members', () => {
     await first?.logged('not ready: no majority of members answers');
     expect((await call(first, HEALTH.Check, {})).status).toBe('NOT_SERVING');
     const noLeader = { code: 14, details: 'etcdserver: no leader' };
-    const wanting = { deadlineMs: 2_000, metadata: wantsLeader };
+    // Told at once: whoever waits for a leader is told something else.
+    const wanting = { deadlineMs: 20_000, metadata: wantsLeader };
     for (const serializable of [false, true]) {
       const asked = channels.callUnary(first?.address ?? '', KV.Range, { key, serializable }, wanting);
       expect(await asked.catch(statusOf)).toMatchObject(noLeader);
@@ -160,30 +161,30 @@ describe('three members', () => {
       expect(refused).toMatchObject({ details: expect.stringMatching(/^etcdserver: request timed out/) as string });
     }
     second?.start();
-    await second?.logged('"message":"ready"');
-    await call(first, KV.Put, { key });
+    await second?.ready();
+    await put(first, key);
     const heard = (): boolean => patient.responses.at(-1)?.events[0]?.kv?.key.equals(key) === true;
     await eventually('the watch to go on', heard);
     await eventually('it to serve again', async () => (await call(first, HEALTH.Check, {})).status === 'SERVING');
   });
 
   it('have another leader as soon as the process of theirs is killed, however patient they are with a silent one', async () => {
-    const cluster = await TestCluster.plan(3);
-    clusters.push(cluster);
+    const patient = await TestCluster.plan(3);
+    others.push(patient);
     // Silence alone would take 50 s or more; calls wait for 20.
-    for (const member of cluster.members) member.start(['--election-timeout', '50000']);
-    await cluster.ready();
-    await call(cluster.members[0], KV.Put, { key: bytes('a') });
-    const leader = await leaderOf(cluster.members);
+    for (const member of patient.members) member.start(['--election-timeout', '50000']);
+    await patient.ready();
+    await put(patient.members[0], bytes('a'));
+    const leader = await leaderAmong(call, patient.members);
     await leader.kill('SIGKILL');
-    for (const member of cluster.members) if (member !== leader) await call(member, KV.Put, { key: bytes('a') });
-    leader.start();
-    await leader.logged('"message":"ready"');
-    expect((await call(leader, KV.Range, { key: bytes('a') })).kvs[0]?.version).toBe('3');
+    const rest = patient.members.filter((member) => member !== leader);
+    const since = performance.now();
+    for (const member of rest) await put(member, bytes(member.id));
+    expect(performance.now() - since).toBeLessThan(50_000);
+    for (const member of rest) expect((await call(member, KV.Range, { key: bytes('a') })).count).toBe('1');
   });
 
   it('hand out growing timestamps, whoever is asked and whoever leads', async () => {
-    const cluster = await started(3);
     let last = 0n;
     const next = async (member: TestMember | undefined): Promise<void> => {
       // Between two leaders nobody has any.
@@ -194,23 +195,24 @@ describe('three members', () => {
       last = BigInt(timestamp);
     };
     for (const member of cluster.members) await next(member);
-    const leader = await leaderOf(cluster.members);
+    const leader = await leaderAmong(call, cluster.members);
     await leader.kill('SIGKILL');
     const rest = cluster.members.filter((member) => member !== leader);
     for (const member of rest) await next(member);
 
     const transport = grpcTransport({ channels, log: silentLog, fault: () => undefined });
     const ports = { transport, clock: systemClock, timers: systemTimers, random: systemRandom };
-    const stream = new RequestStream(ports, oracleProtocol(), (await leaderOf(rest)).address);
-    const many = await stream.request({ kind: 'timestamps', count: 1_000 }, { timeoutUs: 5_000_000 });
+    const many = await eventually('a thousand timestamps of the leader', async () => {
+      const stream = new RequestStream(ports, oracleProtocol(), (await leaderAmong(call, rest)).address);
+      const asked = stream.request({ kind: 'timestamps', count: 1_000 }, { timeoutUs: 5_000_000 });
+      return asked.catch(() => undefined).finally(() => stream.close());
+    });
     expect(many).toMatchObject({ kind: 'timestamps', count: 1_000 });
-    stream.close();
   });
 });
 
 describe('locks', () => {
   it('are held by one at a time, in the order they were asked for', async () => {
-    const cluster = await started(3);
     const [a, b, c] = cluster.members;
     const name = bytes('the-lock');
     const leaseOf = async (): Promise<string> => (await call(a, LEASE.LeaseGrant, { TTL: 60 })).ID;
@@ -238,11 +240,13 @@ describe('locks', () => {
   });
 
   it('go to the next one when the lease of the holder ends', async () => {
-    const cluster = await started(1);
     const [member] = cluster.members;
     const name = bytes('short');
-    const { ID } = await call(member, LEASE.LeaseGrant, { TTL: 2 });
-    await call(member, LOCK.Lock, { name, lease: ID });
+    // On a busy machine the lease may be over before it holds anything.
+    await eventually('a lock on a lease of two seconds', async () => {
+      const { ID } = await call(member, LEASE.LeaseGrant, { TTL: 2 });
+      return succeeds(call(member, LOCK.Lock, { name, lease: ID }));
+    });
     const next = await call(member, LOCK.Lock, { name });
     expect((await call(member, KV.Range, { key: name, rangeEnd: bytes('shoru') })).kvs.map(({ key }) => key)).toEqual([
       next.key,
@@ -251,7 +255,6 @@ describe('locks', () => {
 });
 
 it('elects one leader, tells who it is, and elects the next when it resigns', async () => {
-  const cluster = await started(1);
   const [member] = cluster.members;
   const name = bytes('office');
   const campaign = async (value: string): Promise<{ leader: object | null }> =>
@@ -283,9 +286,9 @@ it('elects one leader, tells who it is, and elects the next when it resigns', as
 
 describe('a start', () => {
   async function planned(): Promise<TestMember> {
-    const cluster = await TestCluster.plan(1);
-    clusters.push(cluster);
-    const [member] = cluster.members;
+    const plan = await TestCluster.plan(1);
+    others.push(plan);
+    const [member] = plan.members;
     if (member === undefined) throw new Error('a plan has members');
     return member;
   }
@@ -311,8 +314,7 @@ describe('a start', () => {
     member.start();
     expect(await member.ended()).toBe(1);
     expect(member.log).toContain('is a data folder of storage-shard, not of consensus');
-    const running = (await started(1)).members[0];
-    const peer = running?.ports.peer ?? 0;
+    const peer = cluster.members[0]!.ports.peer;
     const other = await planned();
     const clash = new TestMember('n1', { ...other.ports, peer }, other.folder, `n1=127.0.0.1:${peer}`);
     clash.start();
@@ -321,7 +323,7 @@ describe('a start', () => {
   });
 
   it('is ended by SIGTERM within five seconds, with exit code 0', async () => {
-    const [member] = (await started(1)).members;
+    const [member] = cluster.members;
     await call(member, KV.Put, { key: bytes('a') });
     const startedUs = systemClock.monotonicUs();
     const ended = member?.ended();

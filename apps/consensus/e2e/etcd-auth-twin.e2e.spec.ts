@@ -1,5 +1,5 @@
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels, statusOf } from '@synod/rpc';
 import { whereInstalled } from '@synod/test-processes';
 import fc from 'fast-check';
@@ -141,11 +141,9 @@ whereInstalled('etcd', 'users and roles of consensus beside etcd, call by call',
 
   beforeAll(async () => {
     [cluster, twin] = await Promise.all([TestCluster.start(1), EtcdTwin.start(['--bcrypt-cost', '4'])]);
+    const asked = { key: Buffer.from('x') };
     const ready = (): Promise<boolean> =>
-      channels.callUnary(twin.address, KV.Range, { key: Buffer.from('x') }, { deadlineMs: 10_000 }).then(
-        () => true,
-        () => false,
-      );
+      succeeds(channels.callUnary(twin.address, KV.Range, asked, { deadlineMs: 10_000 }));
     await eventually('etcd to answer', ready);
   });
 

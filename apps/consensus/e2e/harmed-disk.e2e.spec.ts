@@ -12,14 +12,13 @@ import {
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
-import { callerOver } from './caller';
+import { callerOver, leaderAmong } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
 const CLUSTER = serviceDefinition('etcdserverpb.Cluster');
-const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 
 const channels = new GrpcChannels();
 const call = callerOver(channels);
@@ -81,14 +80,15 @@ function digestOf(folder: string): string {
 
 async function keysAt(member: TestMember): Promise<number> {
   const request = { key: bytes('w/'), rangeEnd: bytes('w0'), countOnly: true };
-  for (;;) {
+  return eventually('a count of keys', async () => {
     try {
       return Number((await call(member, KV.Range, request)).count);
     } catch (error) {
       // Its leader says that it votes again; it serves when it has applied that itself.
       if (!String(error).includes('rpc not supported for learner')) throw error;
+      return undefined;
     }
-  }
+  });
 }
 
 async function idOf(member: TestMember, name: string): Promise<string | undefined> {
@@ -109,10 +109,7 @@ describe('a member whose disk rots', () => {
     cluster = await TestCluster.start(3);
     const put = async (member: TestMember): Promise<boolean> => {
       const request = { key: bytes(`w/${written}`), value: Buffer.alloc(1_000, 'x') };
-      return call(member, KV.Put, request).then(
-        () => true,
-        () => false,
-      );
+      return succeeds(call(member, KV.Put, request));
     };
     writer = (async () => {
       for (let turn = 0; writing; turn++) {
@@ -132,13 +129,8 @@ describe('a member whose disk rots', () => {
   });
 
   async function followers(): Promise<TestMember[]> {
-    const leaders = await Promise.all(
-      cluster.members.map(async (member) => {
-        const { leader, header } = await call(member, MAINTENANCE.Status, {});
-        return leader === header!.memberId;
-      }),
-    );
-    return cluster.members.filter((_, index) => !leaders[index]);
+    const leader = await leaderAmong(call, cluster.members);
+    return cluster.members.filter((member) => member !== leader);
   }
 
   /** It votes again as another replica, knows all that was acknowledged, and what it held is where it says. */
@@ -152,24 +144,28 @@ describe('a member whose disk rots', () => {
   }
 
   it('comes back by itself when a byte of its log has changed, with writes going on', async () => {
-    const [rotten] = await followers();
-    const before = await idOf(rotten!, rotten!.id);
-    await rotten!.kill('SIGTERM');
-    const file = harmLog(rotten!);
+    const { member: rotten } = await soundest();
+    const before = await idOf(rotten, rotten.id);
+    await rotten.kill('SIGTERM');
+    const file = harmLog(rotten);
     const atStart = written;
-    rotten!.start();
-    expect(await rotten!.logged('the data folder is harmed')).toMatch(new RegExp(`${file} is corrupt at offset \\d+`));
-    await cameBack(rotten!, before, 'harmed-1');
+    rotten.start();
+    expect(await rotten.logged('the data folder is harmed')).toMatch(new RegExp(`${file} is corrupt at offset \\d+`));
+    await cameBack(rotten, before, 'harmed-1');
     expect(written).toBeGreaterThan(atStart);
-    const metrics = await fetch(`http://127.0.0.1:${rotten!.ports.http}/metrics`);
+    const metrics = await fetch(`http://127.0.0.1:${rotten.ports.http}/metrics`);
     expect(await metrics.text()).toMatch(/^synod_harmed_folders\{.*\} 1$/m);
   }, 120_000);
 
-  /** A follower with the fewest folders set aside, and where the next one will go. */
+  /** A follower with the fewest folders set aside, and where the next one will go; of several the one that comes first, and withdraws first. */
   async function soundest(): Promise<{ readonly member: TestMember; readonly aside: string }> {
     const held = ({ folder }: TestMember): number =>
       readdirSync(folder).filter((name) => name.startsWith('harmed-')).length;
-    const [member] = (await followers()).sort((a, b) => held(a) - held(b));
+    const { members } = await call(await leaderAmong(call, cluster.members), CLUSTER.MemberList, {});
+    const places = members.map(({ name }) => name);
+    const [member] = (await followers()).sort(
+      (a, b) => held(a) - held(b) || places.indexOf(a.id) - places.indexOf(b.id),
+    );
     return { member: member!, aside: `harmed-${held(member!) + 1}` };
   }
 
@@ -193,8 +189,9 @@ describe('a member whose disk rots', () => {
     const { member, aside } = await soundest();
     const before = await idOf(member, member.id);
     await member.kill('SIGTERM');
-    member.start();
-    await member.logged('"message":"ready"');
+    // Its pages are looked at every second, not for the first time after ten.
+    member.start(['--state-check-seconds', '1']);
+    await member.ready();
     const store = storeOf(member);
     for (const place of placesOfAnOldValue(store)) {
       overwrite(store, place - (place % PAGE_BYTES), Buffer.alloc(PAGE_BYTES));

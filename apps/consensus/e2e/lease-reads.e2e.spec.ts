@@ -1,12 +1,11 @@
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
-import { callerOver } from './caller';
+import { callerOver, leaderAmong } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 // Members that are told to read by leases; no other file runs any.
 const KV = serviceDefinition('etcdserverpb.KV');
-const MAINTENANCE = serviceDefinition('etcdserverpb.Maintenance');
 
 const channels = new GrpcChannels();
 const call = callerOver(channels);
@@ -27,23 +26,15 @@ afterAll(async () => {
 const bytes = (text: string): Buffer => Buffer.from(text);
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-async function leader(except?: TestMember): Promise<TestMember> {
-  return eventually('a leader', async () => {
-    for (const member of cluster.members.filter((each) => each !== except)) {
-      const status = await call(member, MAINTENANCE.Status, {}).catch(() => undefined);
-      if (status !== undefined && status.leader === status.header?.memberId) return member;
-    }
-    return undefined;
-  });
-}
+const leader = (except?: TestMember): Promise<TestMember> =>
+  leaderAmong(
+    call,
+    cluster.members.filter((each) => each !== except),
+  );
 
 async function put(member: TestMember, value: string): Promise<void> {
-  const attempt = (): Promise<boolean> =>
-    call(member, KV.Put, { key: bytes('k'), value: bytes(value) }).then(
-      () => true,
-      () => false,
-    );
-  await eventually('a put to be acknowledged', attempt);
+  const request = { key: bytes('k'), value: bytes(value) };
+  await eventually('a put to be acknowledged', () => succeeds(call(member, KV.Put, request)));
 }
 
 async function get(member: TestMember): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
-import { callerOver } from './caller';
+import { callerOver, leaderAmong } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 const KV = serviceDefinition('etcdserverpb.KV');
@@ -28,11 +28,6 @@ let leader: TestMember;
 let followers: TestMember[];
 let puts = 0;
 
-async function isLeader(member: TestMember): Promise<boolean> {
-  const { leader: leading, header } = await call(member, MAINTENANCE.Status, {});
-  return leading === header!.memberId;
-}
-
 /** Writes so many bytes by way of the leader. @returns the most memory that any of some members had meanwhile */
 async function write(bytes: number, watched: readonly TestMember[]): Promise<number> {
   const last = puts + Math.ceil(bytes / VALUE.length);
@@ -41,18 +36,13 @@ async function write(bytes: number, watched: readonly TestMember[]): Promise<num
     while (puts < last) {
       const key = Buffer.from(`k${puts++ % KEYS}`);
       // On a busy machine one may come too late: its outcome is unknown, and it is put again.
-      await eventually('a put to be acknowledged', () =>
-        call(leader, KV.Put, { key, value: VALUE }).then(succeeded, failed),
-      );
+      await eventually('a put to be acknowledged', () => succeeds(call(leader, KV.Put, { key, value: VALUE })));
       peak = Math.max(peak, ...watched.map(({ anonymousKilobytes }) => anonymousKilobytes));
     }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, writer));
   return peak;
 }
-
-const succeeded = (): boolean => true;
-const failed = (): boolean => false;
 
 /** Resolves when a member has applied what the leader has now. @returns the most memory that it had meanwhile */
 async function caughtUp(member: TestMember): Promise<number> {
@@ -77,8 +67,7 @@ beforeAll(async () => {
   cluster = await TestCluster.plan(3);
   for (const member of cluster.members) member.start(FLAGS);
   await cluster.ready();
-  const leads = await Promise.all(cluster.members.map(isLeader));
-  leader = cluster.members[leads.indexOf(true)]!;
+  leader = await leaderAmong(call, cluster.members);
   followers = cluster.members.filter((member) => member !== leader);
 });
 

@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { callerOver } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
@@ -31,6 +31,12 @@ async function contents(member: TestMember, serializable: boolean, revision = '0
   return kvs.map(({ key, value, modRevision }) => `${key.toString()}=${value.toString()}@${modRevision}`);
 }
 
+/** Puts until it is acknowledged: what is on its way when the leader changes has an unknown outcome. */
+async function acknowledged(member: TestMember, key: string, value: string): Promise<void> {
+  const request = { key: bytes(key), value: bytes(value) };
+  await eventually('a put to be acknowledged', () => succeeds(call(member, KV.Put, request)));
+}
+
 describe('a member that was away while the others cut their logs', () => {
   let cluster: TestCluster;
   let members: [TestMember, TestMember, TestMember];
@@ -54,10 +60,7 @@ describe('a member that was away while the others cut their logs', () => {
     let next = 0;
     const writer = async (): Promise<void> => {
       for (let put = next++; put < PUTS; put = next++) {
-        await call(put % 2 === 0 ? first : second, KV.Put, {
-          key: bytes(`k${put % KEYS}`),
-          value: bytes(valueOf(put)),
-        });
+        await acknowledged(put % 2 === 0 ? first : second, `k${put % KEYS}`, valueOf(put));
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, writer));
@@ -66,7 +69,7 @@ describe('a member that was away while the others cut their logs', () => {
 
     third.start(FLAGS);
     await third.logged('installed a snapshot');
-    await third.logged('"message":"ready"');
+    await third.ready();
     expect(await contents(third, false)).toEqual(await contents(first, false));
     expect(await contents(third, true)).toEqual(await contents(first, true));
     const past = String(2 + PUTS / 2);
@@ -76,18 +79,12 @@ describe('a member that was away while the others cut their logs', () => {
   it('goes on from there: it votes, and finds it all again after it was killed', async () => {
     const [first, , third] = members;
     await first.kill('SIGKILL');
-    // If that one led, what was on its way to it has an unknown outcome, and is put again.
-    const put = (): Promise<boolean> =>
-      call(third, KV.Put, { key: bytes('k0'), value: bytes('after') }).then(
-        () => true,
-        () => false,
-      );
-    await eventually('a put to be acknowledged', put);
+    await acknowledged(third, 'k0', 'after');
     const held = await contents(third, false);
     expect(held).toHaveLength(KEYS);
     await third.kill('SIGKILL');
     third.start(FLAGS);
-    await third.logged('"message":"ready"');
+    await third.ready();
     expect(await contents(third, false)).toEqual(held);
   });
 });

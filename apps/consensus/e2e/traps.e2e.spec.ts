@@ -1,9 +1,9 @@
 import { serviceDefinition } from '@synod/contracts';
 import { KvStream } from '@synod/coordination';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
-import { callerOver } from './caller';
+import { callerOver, leaderAmong } from './caller';
 import { TestCluster, type TestMember } from './test-cluster';
 
 // Bugs that etcd had, as far as it takes processes to see them; the README of this service names where the others are tested.
@@ -28,16 +28,11 @@ const call = callerOver(channels);
 const bytes = (text: string): Buffer => Buffer.from(text);
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-/** The member that leads, by what members other than those left out say. */
-async function leader(except: readonly TestMember[] = []): Promise<TestMember> {
-  return eventually('a leader', async () => {
-    for (const member of cluster.members.filter((each) => !except.includes(each))) {
-      const status = await call(member, MAINTENANCE.Status, {}).catch(() => undefined);
-      if (status !== undefined && status.leader === status.header?.memberId) return member;
-    }
-    return undefined;
-  });
-}
+const leader = (except: readonly TestMember[] = []): Promise<TestMember> =>
+  leaderAmong(
+    call,
+    cluster.members.filter((each) => !except.includes(each)),
+  );
 
 /** Until the channel to a member that was away, which waits between two attempts, has found it again. */
 async function reach(member: TestMember): Promise<void> {
@@ -46,12 +41,8 @@ async function reach(member: TestMember): Promise<void> {
 
 /** Puts until it is acknowledged; what came to nothing for certain, or perhaps, is put again. */
 async function put(member: TestMember, key: string, value: string): Promise<void> {
-  const attempt = (): Promise<boolean> =>
-    call(member, KV.Put, { key: bytes(key), value: bytes(value) }).then(
-      () => true,
-      () => false,
-    );
-  await eventually(`a put of ${key} to be acknowledged`, attempt);
+  const request = { key: bytes(key), value: bytes(value) };
+  await eventually(`a put of ${key} to be acknowledged`, () => succeeds(call(member, KV.Put, request)));
 }
 
 // etcd#20418: a leader whose process had been paused answered reads from before the pause.
@@ -81,15 +72,16 @@ it('etcd#14685, #20271: members killed while they defragment, compact and save s
     })();
     const chores = (async () => {
       while (busy) {
-        const { header } = await call(others[1], KV.Range, { key: bytes('w') });
-        const compacted = call(others[1], KV.Compact, { revision: String(BigInt(header?.revision ?? 1) - 1n) });
+        const compacted = call(others[1], KV.Range, { key: bytes('w') }).then(({ header }) =>
+          call(others[1], KV.Compact, { revision: String(BigInt(header?.revision ?? 1) - 1n) }),
+        );
         const snapshot = channels.callServerStream(member.address, MAINTENANCE.Snapshot, {}, {});
         const saved = (async () => {
           let size = 0;
           for await (const { blob } of snapshot) size += blob.length;
           return size;
         })();
-        // Each may end with the member.
+        // Each may end with the member, or have no leader for a while.
         await Promise.allSettled([call(member, MAINTENANCE.Defragment, {}), compacted, saved]);
       }
     })();
@@ -101,7 +93,7 @@ it('etcd#14685, #20271: members killed while they defragment, compact and save s
     }
     await Promise.all([writer, chores]);
     member.start();
-    await member.logged('"message":"ready"');
+    await member.ready();
     await reach(member);
   }
   const answers = await Promise.all(
@@ -143,7 +135,7 @@ it('loses no put that a stream through a follower acknowledged while the leader 
   await Promise.all([...asked, died]);
   expect(stream.isOpen).toBe(true);
   // A new leader has taken over: what comes now is done, by the same stream.
-  await stream.put({ key: bytes('s/last'), value: bytes('1') });
+  await eventually('a put to be acknowledged', () => succeeds(stream.put({ key: bytes('s/last'), value: bytes('1') })));
   const { kvs } = await stream.range({ key: bytes('s/'), rangeEnd: bytes('s0') });
   stream.close();
   const held = new Set(kvs.map(({ key }) => key.toString()));
@@ -156,5 +148,5 @@ it('loses no put that a stream through a follower acknowledged while the leader 
     if (outcome === 'unavailable' || outcome === 'overloaded') expect([key, held.has(key)]).toEqual([key, false]);
   }
   killed.start();
-  await killed.logged('"message":"ready"');
+  await killed.ready();
 });

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { serviceDefinition } from '@synod/contracts';
-import { eventually } from '@synod/eventually';
+import { eventually, succeeds } from '@synod/eventually';
 import { GrpcChannels } from '@synod/rpc';
 import { Keeper, keptFolders, SMALL_LOG, unpack, type KeptFolders } from './kept-folders';
 import { unpackRelease } from './kept-release';
@@ -63,11 +63,7 @@ class Writer {
     for (let at = 0; this.writing;) {
       const member = this.members[at % this.members.length]!;
       const request = { key: bytes(`written/${this.acknowledged_}`), value: bytes('x') };
-      const put = channels.callUnary(member.address, KV.Put, request, { deadlineMs: 3_000 });
-      const acknowledged = await put.then(
-        () => true,
-        () => false,
-      );
+      const acknowledged = await succeeds(channels.callUnary(member.address, KV.Put, request, { deadlineMs: 3_000 }));
       if (acknowledged) this.acknowledged_++;
       else at++;
       await pause(acknowledged ? PAUSE_MS : RETRY_MS);
@@ -85,7 +81,7 @@ async function roll(writer: Writer, program: string): Promise<void> {
     member.program = program;
     member.start(SMALL_LOG);
     const leftOut = cluster.members.map((each) => each.logged('not talking to a member'));
-    await Promise.any([member.logged('"message":"ready"'), ...leftOut]);
+    await Promise.any([member.ready(), ...leftOut]);
     await writer.more(20);
   }
 }
@@ -114,12 +110,12 @@ it.each(KEPT)(
     const [first, second, third] = cluster.members as [TestMember, TestMember, TestMember];
     // The third missed what the others have cut from their logs: it is brought up to date by a snapshot, under load.
     for (const member of [first, second]) member.start(SMALL_LOG);
-    await Promise.all([first, second].map((member) => member.logged('"message":"ready"')));
+    await Promise.all([first, second].map((member) => member.ready()));
     writer = new Writer(cluster.members);
     await writer.more(20);
     third.start(SMALL_LOG);
     await third.logged('installed a snapshot');
-    await third.logged('"message":"ready"');
+    await third.ready();
 
     await roll(writer, own);
     await cluster.ready();
