@@ -7,4 +7,5 @@ module.exports = {
   testMatch: ['**/e2e/**/*.e2e.spec.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
   testTimeout: 120_000,
+  testSequencer: '<rootDir>/tools/test/longest-first.cjs',
 };
