@@ -3,9 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventually } from '@synod/eventually';
 import { descendantsOf, isAlive, msUntilGone, type Seen } from '@synod/test-processes';
-import { Place, STARTS, TINY, TINY_COUNT } from './test-cluster';
-
-const WITHIN_MS = 5_000;
+import { Place, soon, STARTS, TINY, TINY_COUNT } from './test-cluster';
 
 let place: Place;
 beforeAll(async () => {
@@ -26,7 +24,7 @@ describe('a cluster in the foreground', () => {
     await up.ready();
     const all = everyProcess(up.pid);
     up.kill(signal);
-    expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
+    expect(await msUntilGone(all)).toBeLessThan(up.soonMs);
     expect(place.processes()).toEqual([]);
   });
 
@@ -43,7 +41,7 @@ describe('a cluster in the foreground', () => {
     await eventually('an executor to be in its loop', () => existsSync(loops));
     const all = everyProcess(up.pid);
     up.kill('SIGKILL');
-    expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
+    expect(await msUntilGone(all)).toBeLessThan(up.soonMs);
     expect((await job).code).toBe(1);
     expect(place.processes()).toEqual([]);
   });
@@ -52,6 +50,7 @@ describe('a cluster in the foreground', () => {
     const out = path.join(place.folder, 'nohup.txt');
     const command = [...STARTS.directly, 'up', '--data', place.data];
     const script = 'out=$1; shift; nohup "$@" >"$out" 2>&1 </dev/null & echo $!';
+    const since = performance.now();
     const shell = spawn('sh', ['-c', script, 'sh', out, ...command], {
       detached: true,
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -62,6 +61,7 @@ describe('a cluster in the foreground', () => {
     const pid = Number(echoed);
     const output = (): string => readFileSync(out, 'utf8');
     await eventually('the cluster to be ready', () => output().includes('"ready":true'));
+    const startMs = performance.now() - since;
     const all = everyProcess(pid);
 
     // What a terminal does when it goes away: it tells the whole group that it has started.
@@ -71,7 +71,7 @@ describe('a cluster in the foreground', () => {
     expect(output()).not.toContain('died');
 
     process.kill(pid, 'SIGTERM');
-    expect(await msUntilGone(all)).toBeLessThan(WITHIN_MS);
+    expect(await msUntilGone(all)).toBeLessThan(soon(startMs));
     await eventually('synod to be gone', () => place.processes().length === 0);
   });
 });

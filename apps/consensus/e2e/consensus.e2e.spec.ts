@@ -322,13 +322,9 @@ describe('a start', () => {
     expect(clash.log).toContain(`port ${peer} is in use`);
   });
 
-  it('is ended by SIGTERM within five seconds, with exit code 0', async () => {
+  it('is ended by SIGTERM, with exit code 0: by itself, before it would be cut short', async () => {
     const [member] = cluster.members;
-    await call(member, KV.Put, { key: bytes('a') });
-    const startedUs = systemClock.monotonicUs();
-    const ended = member?.ended();
-    void member?.kill('SIGTERM');
-    expect(await ended).toBe(0);
-    expect(systemClock.monotonicUs() - startedUs).toBeLessThan(5_000_000);
+    expect(await member?.kill('SIGTERM')).toBe(0);
+    expect(member?.log).not.toContain('cut short');
   });
 });

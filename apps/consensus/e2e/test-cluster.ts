@@ -75,8 +75,9 @@ export class TestMember {
     return this.process?.ended() ?? 0;
   }
 
-  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    await this.process?.end(signal);
+  /** @returns the exit code; null if the signal ended it */
+  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    return this.process?.end(signal) ?? 0;
   }
 
   /** Stops its time, or lets it go on. */

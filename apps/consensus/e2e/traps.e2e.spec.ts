@@ -114,7 +114,7 @@ it('loses no put that a stream through a follower acknowledged while the leader 
   const stream = new KvStream(channels, follower.address);
   const outcomes = new Map<string, string>();
   const asked: Promise<void>[] = [];
-  let died: Promise<void> | undefined;
+  let died: Promise<unknown> | undefined;
   const ask = (key: string): void => {
     const put = stream.put({ key: bytes(key), value: bytes(key) });
     const settled = put.then(
