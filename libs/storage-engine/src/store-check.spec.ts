@@ -34,6 +34,7 @@ describe('the pages of a store', () => {
     pages = listPages();
   });
   beforeEach(() => writeFile(file, whole));
+  afterEach(() => jest.restoreAllMocks());
   afterAll(() => rm(folder, { recursive: true }));
 
   /** Enough for two levels of branches; some values that take pages of their own, and some keys that go again. */
@@ -148,8 +149,15 @@ describe('the pages of a store', () => {
     await isNamed();
   });
 
+  /** How far a step comes is then no matter of how fast the machine is. */
+  function lookTakesMs(ms: number): void {
+    let now = performance.now();
+    jest.spyOn(performance, 'now').mockImplementation(() => (now += ms));
+  }
+
   it('are looked at step by step while the store is in use, whatever is written meanwhile', async () => {
     const store = await openStore({ folder });
+    lookTakesMs(0.1);
     try {
       for (let round = 0; round < 3; round++) {
         let steps = 0;
@@ -169,6 +177,7 @@ describe('the pages of a store', () => {
 
   it('are found in the step that comes to them while the store is in use', async () => {
     const store = await openStore({ folder });
+    lookTakesMs(0.1);
     try {
       const second = store.checkPages(undefined);
       await overwrite(pages.leaf.at(-1)! * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
