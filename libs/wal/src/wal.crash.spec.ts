@@ -45,13 +45,29 @@ async function replayOf(disk: FaultyDisk): Promise<string[]> {
   return replayed;
 }
 
+/** Disks that were looked at, with how much was acknowledged by then: what is equal need not be looked at again. */
+class Seen {
+  private readonly keys = new Set<string>();
+
+  /** @returns whether it is new */
+  add(disk: FaultyDisk, acknowledged: number): boolean {
+    const files = disk.names().map((name) => `${name} ${disk.contents(name).toString('latin1')}`);
+    const key = [acknowledged, ...files].join('\0');
+    if (this.keys.has(key)) return false;
+    this.keys.add(key);
+    return true;
+  }
+}
+
 /** What survives: a prefix of the appends, all acknowledged ones in it; and again after a second crash in the middle of the start. */
 async function expectPrefix(
   appends: readonly string[][],
   { disk, acknowledged }: Run,
   survives: Survival,
+  seen = new Seen(),
 ): Promise<void> {
   const after = disk.afterPowerCut(survives);
+  if (!seen.add(after, acknowledged)) return;
   const replayed = await replayOf(after.copy());
   const all = appends.flat();
   expect(replayed).toEqual(all.slice(0, replayed.length));
@@ -64,12 +80,13 @@ async function expectPrefix(
 it('keeps a prefix with everything acknowledged, whichever byte the power fails at', async () => {
   const appends = appendsOf([5, 40, 12, 90, 3, 61, 30]);
   const total = (await play(appends, Infinity, 200, 2)).disk.bytesWritten;
+  const seen = new Seen();
   for (let cutAt = 0; cutAt < total; cutAt += 1) {
     const run = await play(appends, cutAt, 200, 2);
-    await expectPrefix(appends, run, () => true);
-    await expectPrefix(appends, run, () => false);
-    await expectPrefix(appends, run, (piece) => piece % 2 === 0);
-    await expectPrefix(appends, run, (piece) => piece % 2 === 1);
+    await expectPrefix(appends, run, () => true, seen);
+    await expectPrefix(appends, run, () => false, seen);
+    await expectPrefix(appends, run, (piece) => piece % 2 === 0, seen);
+    await expectPrefix(appends, run, (piece) => piece % 2 === 1, seen);
   }
 });
 
@@ -230,11 +247,13 @@ describe('Giving up old segments', () => {
   it('loses nothing that is needed, wherever the power fails', async () => {
     const total = (await count(Infinity)).disk.bytesWritten;
     const survivals: Survival[] = [() => true, () => false, (piece) => piece % 2 === 0, (piece) => piece % 2 === 1];
+    const seen = new Seen();
     for (let cutAt = 0; cutAt < total; cutAt += 3) {
       const { disk, acknowledged } = await count(cutAt);
       if (acknowledged < 0) continue;
       for (const survives of survivals) {
         const after = disk.afterPowerCut(survives);
+        if (!seen.add(after, acknowledged)) continue;
         const last = await found(after);
         expect(last.get('idle')).toBe('said once');
         expect(Number(last.get('busy'))).toBeGreaterThanOrEqual(acknowledged);
