@@ -15,7 +15,8 @@ const target = path.join(WORKSPACE, file);
 const patch = {
   name: 'plant-mutant',
   setup(bundle) {
-    bundle.onLoad({ filter: /\.ts$/ }, ({ path: loaded }) => {
+    // No wider: each file that it fits costs a question.
+    bundle.onLoad({ filter: new RegExp(`/${path.basename(target, '.ts')}\\.ts$`) }, ({ path: loaded }) => {
       if (loaded !== target) return undefined;
       return { contents: readFileSync(loaded, 'utf8').replace(find, () => replace), loader: 'ts' };
     });

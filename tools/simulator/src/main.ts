@@ -7,6 +7,7 @@ import { hunt } from './mutant-hunt';
 import { MUTANTS } from './mutants';
 import { runSeeds, SeedProcess } from './seed-pool';
 import type { SeedResult } from './seed-result';
+import { SoundSeeds } from './sound-seeds';
 
 /** The bundle of `seed-main.ts`, next to this one. */
 const SEED_PROGRAM = path.join(__dirname, 'seed-main.js');
@@ -69,7 +70,7 @@ async function campaign(options: Options): Promise<{ passed: number; failed: num
   const { rareStates, rareStatesFromSeeds } = AREAS[area];
   const sum = new Campaign();
   const seeds = Array.from({ length: options.seeds }, (_, index) => options.first + index);
-  for await (const result of runSeeds(SEED_PROGRAM, area, seeds, availableParallelism())) {
+  for await (const result of runSeeds(SEED_PROGRAM, area, seeds, { processes: availableParallelism() })) {
     sum.add(result);
     if (result.fault !== undefined) tellFailure(result, areaOf(options));
     if (sum.seeds % 50 === 0)
@@ -93,15 +94,18 @@ async function mutants(options: Options): Promise<{ passed: number; failed: numb
       (area === undefined || mutant.area === area) && (typeof names !== 'object' || names.includes(mutant.name)),
   );
   const queue = wanted.values();
+  const sound = new SoundSeeds();
   const hunts = async (): Promise<void> => {
-    const sound = new SeedProcess(SEED_PROGRAM);
+    // One for many hunts, since it is warm after the first.
+    const unpatched = new SeedProcess(SEED_PROGRAM);
+    const runSound = sound.runOn(unpatched);
     for (const mutant of queue) {
-      const verdict = await hunt(mutant, sound, options.recorded === true);
+      const verdict = await hunt(mutant, runSound, options.recorded === true);
       process.stdout.write(`${verdict.caught ? 'caught' : 'FAILED'}  ${mutant.name.padEnd(36)} ${verdict.how}\n`);
       if (verdict.caught) passed++;
       if (verdict.caught && verdict.by === 'history') byHistory++;
     }
-    sound.kill();
+    unpatched.kill();
   };
   // A hunt through many seeds has every processor busy by itself; one of a single seed has one.
   const atOnce = options.recorded === true ? availableParallelism() : 1;

@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Mutant } from './mutants';
-import { runSeeds, type SeedProcess } from './seed-pool';
+import { runSeeds } from './seed-pool';
+import type { RunSeed } from './sound-seeds';
 
 /** A planted bug that survives so many seeds has found a hole in the checks. */
 const SEEDS_MAX = 500;
@@ -21,10 +22,10 @@ export interface Verdict {
 
 /**
  * Plants a bug and runs seeds until an intended check catches it. The same seed must be clean without the bug.
- * @param sound runs seeds without any patch: one process for many hunts, since it is warm after the first
+ * @param sound runs a seed without any patch
  * @param recordedOnly try only the seed recorded for the mutant
  */
-export async function hunt(mutant: Mutant, sound: SeedProcess, recordedOnly: boolean): Promise<Verdict> {
+export async function hunt(mutant: Mutant, sound: RunSeed, recordedOnly: boolean): Promise<Verdict> {
   // Inside the workspace, so that the bundle finds its packages.
   const folder = mkdtempSync(path.join(WORKSPACE, 'dist/mutant-'));
   try {
@@ -33,7 +34,9 @@ export async function hunt(mutant: Mutant, sound: SeedProcess, recordedOnly: boo
     if (wrong !== undefined) return missed(wrong);
     const seeds = recordedOnly ? [mutant.seed] : [mutant.seed, ...upTo(SEEDS_MAX, mutant.seed)];
     let tried = 0;
-    for await (const result of runSeeds(program, mutant.area, seeds, recordedOnly ? 1 : availableParallelism())) {
+    // A process of one seed ends before what V8 would optimize is worth it.
+    const pool = recordedOnly ? { processes: 1, flags: ['--no-opt'] } : { processes: availableParallelism() };
+    for await (const result of runSeeds(program, mutant.area, seeds, pool)) {
       tried++;
       if (result.fault === undefined) continue;
       if (result.fault.by !== 'invariant' && result.fault.by !== 'history') continue;
@@ -42,7 +45,7 @@ export async function hunt(mutant: Mutant, sound: SeedProcess, recordedOnly: boo
           `seed ${result.seed}: by ${result.fault.name}, which is not what should catch it: ${result.fault.message}`,
         );
       }
-      const clean = await sound.run(mutant.area, result.seed);
+      const clean = await sound(mutant.area, result.seed);
       if (clean.fault !== undefined) return missed(`seed ${result.seed} fails without it too: ${clean.fault.message}`);
       const how = `by ${result.fault.name} (${result.fault.by}), seed ${result.seed}, ${tried} tried`;
       return { caught: true, by: result.fault.by, how };

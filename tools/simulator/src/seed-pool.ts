@@ -5,17 +5,29 @@ import type { SeedResult } from './seed-result';
 /** A seed that takes longer is stuck: no seed needs a tenth of it. */
 const SEED_TIMEOUT_MS = 120_000;
 
+export interface PoolOptions {
+  readonly processes: number;
+  /** For Node. */
+  readonly flags?: readonly string[];
+}
+
 /** A process that runs seeds, one at a time; it starts with the first. */
 export class SeedProcess {
   private child: ChildProcess | undefined;
 
-  /** @param program the bundle of `seed-main.ts`, with or without a planted bug */
-  constructor(private readonly program: string) {}
+  /**
+   * @param program the bundle of `seed-main.ts`, with or without a planted bug
+   * @param flags for Node
+   */
+  constructor(
+    private readonly program: string,
+    private readonly flags: readonly string[] = [],
+  ) {}
 
   async run(area: AreaName, seed: number): Promise<SeedResult> {
     this.child ??= fork(this.program, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: ['--enable-source-maps'],
+      execArgv: ['--enable-source-maps', ...this.flags],
     });
     const result = await ask(this.child, area, seed);
     // A process whose world broke down may hold anything: the next seed gets a fresh one.
@@ -38,13 +50,13 @@ export async function* runSeeds(
   program: string,
   area: AreaName,
   seeds: Iterable<number>,
-  processCount: number,
+  { processes: count, flags }: PoolOptions,
 ): AsyncGenerator<SeedResult> {
   const queue = seeds[Symbol.iterator]();
   const finished: SeedResult[] = [];
   let wake: () => void = () => undefined;
-  const processes = Array.from({ length: processCount }, () => new SeedProcess(program));
-  let running = processCount;
+  const processes = Array.from({ length: count }, () => new SeedProcess(program, flags));
+  let running = count;
   let over = false;
 
   const work = async (process: SeedProcess): Promise<void> => {
