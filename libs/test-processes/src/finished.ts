@@ -23,6 +23,8 @@ export interface RunOptions {
 
 /** More than anything takes, also on a busy machine, and less than the 120 s that an end-to-end test has in all. */
 const WITHIN_MS = 100_000;
+/** Characters that an error tells of what was said. */
+const SAID_MAX = 1_000;
 
 /**
  * Runs a program to its end, and lets the test go on meanwhile.
@@ -64,7 +66,11 @@ export function finished(command: string, args: readonly string[], options: RunO
     child.on('error', reject);
     child.on('close', (code) => {
       if (hangs)
-        reject(new Error(`${command} ${args.join(' ')} had no end in ${WITHIN_MS / 1_000} s; it said ${said}`));
+        reject(
+          new Error(
+            `${command} ${args.join(' ')} had no end in ${WITHIN_MS / 1_000} s; it said at last ${said.slice(-SAID_MAX)}`,
+          ),
+        );
       else resolve({ code, out: Buffer.concat(out), err, said });
     });
   }).finally(() => {
