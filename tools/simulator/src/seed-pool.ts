@@ -5,6 +5,9 @@ import type { SeedResult } from './seed-result';
 /** A seed that takes longer is stuck: no seed needs a tenth of it. */
 const SEED_TIMEOUT_MS = 120_000;
 
+/** There are as many of these processes as processors: threads that help one collect its garbage would take from another. */
+const ONE_COLLECTOR = '--single-threaded-gc';
+
 export interface PoolOptions {
   readonly processes: number;
   /** For Node. */
@@ -27,7 +30,7 @@ export class SeedProcess {
   async run(area: AreaName, seed: number): Promise<SeedResult> {
     this.child ??= fork(this.program, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: ['--enable-source-maps', ...this.flags],
+      execArgv: ['--enable-source-maps', ONE_COLLECTOR, ...this.flags],
     });
     const result = await ask(this.child, area, seed);
     // A process whose world broke down may hold anything: the next seed gets a fresh one.
