@@ -141,7 +141,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return lock.prepTs <= readTs;',
     replace: 'return lock.prepTs < 0n && lock.prepTs <= readTs;',
     killedBy: HISTORIES,
-    seed: 6,
+    seed: 1,
   },
   {
     name: 'commit-without-all-votes',
@@ -161,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (this.latches.blocksRead(key)) blockers.push({ key, lock: undefined });',
     replace: '',
     killedBy: HISTORIES,
-    seed: 1,
+    seed: 9,
   },
   {
     name: 'unknown-reported-as-aborted',
@@ -172,7 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       "if (!(error instanceof SynodError)) throw error;\n      if (error.kind === 'outcome-unknown') throw new SynodError('unavailable', error.message);",
     killedBy: HISTORIES,
-    seed: 3,
+    seed: 8,
   },
   {
     name: 'oracle-starts-at-the-wall-clock',
@@ -182,7 +182,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const base = oldBound > wall ? oldBound : wall;',
     replace: 'const base = wall;',
     killedBy: ['prep-ts-after-locks', ...HISTORIES],
-    seed: 1,
+    seed: 15,
   },
   {
     name: 'snapshot-of-another-index',
@@ -223,7 +223,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'await this.waits.until(() => this.group.status().appliedThrough >= applied);',
     replace: 'await this.waits.until(() => this.group.status().appliedThrough >= applied - 1);',
     killedBy: HISTORIES,
-    seed: 5,
+    seed: 11,
   },
   {
     name: 'entry-applied-one-instance-late',
@@ -296,7 +296,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (compareBallots(ballot, this.promised_) > 0) this.record({ kind: 'promised', ballot });",
     replace: "if (compareBallots(ballot, this.promised_) > 0) this.apply({ kind: 'promised', ballot });",
     killedBy: ['acked-is-durable', 'one-value-per-ballot', 'one-command-per-instance', ...HISTORIES],
-    seed: 29,
+    seed: 16,
   },
   {
     name: 'read-joins-a-running-round',
@@ -306,7 +306,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const { resolve } of group) resolve();',
     replace: 'for (const { resolve } of [...group, ...this.waiting.splice(0)]) resolve();',
     killedBy: HISTORIES,
-    seed: 51,
+    seed: 5,
   },
   {
     name: 'lease-not-checked-after-pause',
@@ -316,7 +316,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return nowUs < held.untilUs ? held.untilUs : undefined;',
     replace: 'return Math.max(held.untilUs, nowUs + 1);',
     killedBy: HISTORIES,
-    seed: 134,
+    seed: 25,
   },
   {
     name: 'watch-event-before-chosen',
@@ -326,7 +326,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return proposal?.members.isQuorum(proposal.votes) === true;',
     replace: 'return proposal !== undefined && proposal.votes !== NO_ANSWERS;',
     killedBy: ['one-command-per-instance', ...HISTORIES],
-    seed: 3,
+    seed: 2,
   },
   {
     name: 'watch-passes-over-a-snapshot',
@@ -336,7 +336,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'for (const watcher of this.watchers) if (watcher.next <= this.now) watcher.live = false;',
     replace: '',
     killedBy: HISTORIES,
-    seed: 5,
+    seed: 9,
   },
   {
     name: 'timestamp-window-not-logged',
@@ -357,7 +357,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return stamp !== undefined && compareBallots(stamp, term) < 0;',
     replace: 'return stamp !== undefined && compareBallots(stamp, term) < 0 && term.round < 0;',
     killedBy: ['deposed-values-change-nothing', ...HISTORIES],
-    seed: 15,
+    seed: 8,
   },
   {
     name: 'deposed-leader-expires-leases',
@@ -408,7 +408,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    this.snapshotInstalls.stop();\n    this.options.failed(error);',
     replace: '    this.snapshotInstalls.stop();\n    void error;',
     killedBy: ['failed-log-ends-the-process'],
-    seed: 1,
+    seed: 18,
   },
   {
     name: 'disk-reserve-not-kept',
