@@ -1,7 +1,7 @@
 import { eventually } from '@synod/eventually';
 import { whereInstalled } from '@synod/test-processes';
 import { Etcdctl } from './etcdctl';
-import { checkDataScale, runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
+import { CHECK_MS_MAX, checkDataScale, runEveryGroup, type EtcdctlBench } from './etcdctl-groups';
 import { TestCluster, type TestMember } from './test-cluster';
 
 let cluster: TestCluster;
@@ -132,7 +132,7 @@ whereInstalled('etcdctl', 'etcdctl against consensus', () => {
     await runEveryGroup(bench(), 'in-the-clear');
   });
 
-  it('checks how much memory data take', () => checkDataScale(bench()));
+  it('checks how much memory data take', () => checkDataScale(bench()), CHECK_MS_MAX);
 
   it('shows its members and their health', async () => {
     const members = await etcdctl.lines('member', 'list');

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly until?: RegExp;
   /** Kills it. */
   readonly signal?: AbortSignal;
+  /** When it hangs, in milliseconds; for programs that do much. */
+  readonly withinMs?: number;
 }
 
 /** More than anything takes, also on a busy machine, and less than the 120 s that an end-to-end test has in all. */
@@ -31,7 +33,7 @@ const SAID_MAX = 1_000;
  * @throws {Error} if there is no such program, or no end after so long; it is killed then
  */
 export function finished(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const { input, env = {}, until, signal } = options;
+  const { input, env = {}, until, signal, withinMs = WITHIN_MS } = options;
   const child = spawn(command, args, {
     env: { ...process.env, ...env },
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
@@ -45,7 +47,7 @@ export function finished(command: string, args: readonly string[], options: RunO
   const limit = setTimeout(() => {
     hangs = true;
     kill();
-  }, WITHIN_MS);
+  }, withinMs);
 
   const out: Buffer[] = [];
   let [err, said] = ['', ''];
@@ -68,7 +70,7 @@ export function finished(command: string, args: readonly string[], options: RunO
       if (hangs)
         reject(
           new Error(
-            `${command} ${args.join(' ')} had no end in ${WITHIN_MS / 1_000} s; it said at last ${said.slice(-SAID_MAX)}`,
+            `${command} ${args.join(' ')} had no end in ${withinMs / 1_000} s; it said at last ${said.slice(-SAID_MAX)}`,
           ),
         );
       else resolve({ code, out: Buffer.concat(out), err, said });
