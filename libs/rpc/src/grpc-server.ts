@@ -1,4 +1,4 @@
-import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import {
   fileDescriptors,
@@ -24,7 +24,7 @@ import { Http2Listener } from './http2-listener';
 import { IncomingCall, timeoutMs } from './incoming-call';
 import { DEFAULT_RPC_LIMITS, type RpcLimits } from './limits';
 import { noObserver, type RpcObserver } from './observer';
-import type { PageHandler } from './pages';
+import { Pages, type PageHandler } from './pages';
 import { Reflection, REFLECTION_SERVICES } from './reflection';
 import { finish, refuseUndecodable, ServedMethod, type ServeCall, type Undecodable } from './served-method';
 import type { TlsMaterial } from './tls-files';
@@ -77,7 +77,7 @@ export class GrpcServer {
   readonly health = new Health();
   private readonly listener: Http2Listener;
   private readonly gate: CallGate;
-  private readonly pages: PageHandler | undefined;
+  private readonly pages: Pages | undefined;
   private readonly limits: RpcLimits;
   private readonly services = new Set<string>();
   private readonly routes = new Map<string, Route>();
@@ -86,7 +86,7 @@ export class GrpcServer {
     this.limits = { ...DEFAULT_RPC_LIMITS, ...options.limits };
     const { log, observer = noObserver, fault, tracing = 'ambient' } = options;
     this.gate = new CallGate(this.limits, log, observer, fault, tracing);
-    this.pages = options.pages;
+    this.pages = options.pages && new Pages(options.pages);
     this.listener = new Http2Listener(this.limits, (stream, headers) => this.accept(stream, headers), this.pages);
     this.addService('grpc.health.v1.Health', this.health.handlers());
     // Made when somebody asks, which few do: to describe every file takes a tenth of all the time that a start takes.
@@ -197,10 +197,13 @@ export class GrpcServer {
   }
 
   private answerPage(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    if (this.pages === undefined || headers['content-type'] !== undefined) {
-      stream.respond({ ':status': 415 }, { endStream: true });
-      stream.resume();
-    } else this.pages(new Http2ServerRequest(stream, headers, {}, []), new Http2ServerResponse(stream));
+    const method = headers[':method'];
+    if (this.pages !== undefined && (method === 'GET' || method === 'HEAD')) {
+      void this.pages.serveStream(stream, headers);
+      return;
+    }
+    stream.respond({ ':status': 415 }, { endStream: true });
+    stream.resume();
   }
 
   /** In the words of grpc-go, which its clients may look for. */

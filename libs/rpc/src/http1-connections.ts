@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { PageHandler } from './pages';
+import type { Pages } from './pages';
 
 /** What every HTTP/2 connection begins with (RFC 9113 §3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -13,10 +13,10 @@ export class Http1Connections {
   private readonly sockets = new Set<Socket>();
   private destroyed = false;
 
-  constructor(pages: PageHandler) {
+  constructor(pages: Pages) {
     this.server = createServer((request, response) => {
       response.setHeader('connection', 'close');
-      pages(request, response);
+      void pages.serveRequest(request, response);
     });
   }
 
@@ -39,6 +39,11 @@ export class Http1Connections {
       this.server.emit('connection', socket);
       socket.resume();
     });
+  }
+
+  /** Resolves when those that are open now are closed. */
+  async close(): Promise<void> {
+    await Promise.all([...this.sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
   }
 
   /** Cuts the connections that are left, and those that come from their TLS handshake later. */

@@ -14,7 +14,7 @@ import { SynodError } from '@synod/runtime';
 import { Http1Connections } from './http1-connections';
 import { keepAlive } from './keep-alive';
 import type { RpcLimits } from './limits';
-import type { PageHandler } from './pages';
+import type { Pages } from './pages';
 import type { TlsMaterial } from './tls-files';
 
 type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
@@ -45,7 +45,7 @@ export class Http2Listener {
   constructor(
     private readonly limits: Pick<RpcLimits, 'keepaliveTimeMs' | 'keepaliveTimeoutMs'>,
     private readonly onStream: StreamHandler,
-    pages: PageHandler | undefined,
+    pages: Pages | undefined,
   ) {
     this.http1 = pages && new Http1Connections(pages);
   }
@@ -81,7 +81,7 @@ export class Http2Listener {
     for (const end of this.endings.splice(0)) end();
     for (const server of this.servers) server.close();
     const left = [...this.sessions].map((session) => new Promise<void>((resolve) => session.close(resolve)));
-    await Promise.all(left);
+    await Promise.all([...left, this.http1?.close()]);
   }
 
   /** Cuts the connections that are left, and those in the midst of their TLS handshake once they are through. */

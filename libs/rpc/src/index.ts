@@ -4,7 +4,7 @@ export type { Undecodable } from './served-method';
 export type { Handler, ResponseWriter, ServiceHandlers } from './handlers';
 export type { CallContext } from './call-context';
 export type { Health } from './health';
-export type { PageHandler } from './pages';
+export { Pages, type PageAnswer, type PageHandler } from './pages';
 // Calling.
 export {
   GrpcChannels,

@@ -27,10 +27,7 @@ afterEach(async () => {
 });
 
 /** Says what it was asked. */
-const echo: PageHandler = ({ method, url }, response) => {
-  response.statusCode = 203;
-  response.end(`${method} ${url}`);
-};
+const echo: PageHandler = ({ method, path }) => ({ status: 203, body: `${method} ${path}` });
 
 async function serve(pages: PageHandler | undefined, tls?: TlsMaterial): Promise<number> {
   const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, ...(pages && { pages }) });
@@ -53,11 +50,11 @@ function getByHttp1(
   });
 }
 
-function getByHttp2(url: string, ca?: string): Promise<Answer> {
+function getByHttp2(url: string, ca?: string, page = '/health?full'): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const session = connectHttp2(url, ca === undefined ? {} : { ca });
     session.on('error', reject);
-    const stream = session.request({ ':path': '/health?full' });
+    const stream = session.request({ ':path': page });
     let status = 0;
     let body = '';
     stream.on('response', (headers) => (status = Number(headers[constants.HTTP2_HEADER_STATUS])));
@@ -94,11 +91,11 @@ function told(socket: Socket): Promise<string> {
 describe('pages in the clear', () => {
   it('are answered over either HTTP on the port of the gRPC calls', async () => {
     const port = await serve(echo);
-    const answer = { status: 203, body: 'GET /health?full' };
+    const answer = { status: 203, body: 'GET /health' };
     expect(await getByHttp1({ port })).toEqual(answer);
     expect(await getByHttp2(`http://127.0.0.1:${port}`)).toEqual(answer);
     expect(await health(port)).toEqual({ status: 'SERVING' });
-    expect((await getByHttp1({ port, method: 'POST' })).body).toBe('POST /health?full');
+    expect((await getByHttp1({ port, method: 'POST' })).body).toBe('POST /health');
   });
 
   it('take one request a connection, in as many pieces as it comes', async () => {
@@ -118,8 +115,46 @@ describe('pages in the clear', () => {
     expect(await health(port)).toEqual({ status: 'SERVING' });
   });
 
+  it('are answered whatever is asked for, and whatever becomes of it', async () => {
+    const port = await serve(({ path: asked }) => {
+      if (asked === '/broken') throw new Error('a gauge is stuck');
+      return { status: 203, body: asked };
+    });
+    for (const odd of ['//', '//x:99999', '/\\\\', '/http://[', '/%', '/?/']) {
+      expect(await getByHttp1({ port, path: odd })).toMatchObject({ status: 203 });
+      expect(await getByHttp2(`http://127.0.0.1:${port}`, undefined, odd)).toMatchObject({ status: 203 });
+    }
+    const broken = { status: 500, body: 'this cannot be shown: a gauge is stuck\n' };
+    expect(await getByHttp1({ port, path: '/broken' })).toEqual(broken);
+    expect(await getByHttp2(`http://127.0.0.1:${port}`, undefined, '/broken')).toEqual(broken);
+  });
+
+  it('are refused to who asks for very many at once, and answered again when those are', async () => {
+    const waiting: (() => void)[] = [];
+    const port = await serve(
+      () => new Promise((resolve) => waiting.push(() => resolve({ status: 203, body: 'at last' }))),
+    );
+    const refused: Answer[] = [];
+    const held: Promise<Answer>[] = [];
+    await new Promise<void>((resolve) => {
+      for (let index = 0; index < 100; index++) {
+        const answer = getByHttp2(`http://127.0.0.1:${port}`);
+        held.push(answer);
+        void answer.then((each) => refused.push(each) === 36 && resolve());
+      }
+    });
+    expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([503]));
+    waiting.splice(0).forEach((each) => each());
+    const statuses = (await Promise.all(held)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 203)).toHaveLength(64);
+    const next = getByHttp1({ port });
+    while (waiting.length === 0) await new Promise(setImmediate);
+    waiting.splice(0).forEach((each) => each());
+    expect(await next).toEqual({ status: 203, body: 'at last' });
+  });
+
   it('end with the server, and so does a connection that has said nothing', async () => {
-    const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, pages: () => undefined });
+    const grpc = new GrpcServer({ log: silentLog, fault: () => undefined, pages: () => new Promise(() => undefined) });
     const { port } = await grpc.listen('127.0.0.1:0');
     const unanswered = await connect(port);
     unanswered.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -162,7 +197,7 @@ describe('pages behind TLS', () => {
 
   it('are answered in the version that the client offers, and gRPC calls beside them', async () => {
     const port = await serve(echo, material(server, false));
-    const answer = { status: 203, body: 'GET /health?full' };
+    const answer = { status: 203, body: 'GET /health' };
     expect(await getByHttp1({ port, ca: authority.pem }, requestSecurely)).toEqual(answer);
     expect(await getByHttp1({ port, ca: authority.pem, ALPNProtocols: ['http/1.1'] }, requestSecurely)).toEqual(answer);
     expect(await getByHttp2(`https://127.0.0.1:${port}`, authority.pem)).toEqual(answer);

@@ -7,6 +7,7 @@ export class Metrics {
   private readonly registry = new Registry();
   /** Of Node and its process: without labels of ours, as readers of these common names expect (etcdctl is one). */
   private readonly process = new Registry();
+  private rendering: Promise<string> | undefined;
 
   constructor(identity: { readonly service: string; readonly node: string }) {
     this.registry.setDefaultLabels(identity);
@@ -78,9 +79,12 @@ export class Metrics {
     };
   }
 
-  /** In the format that `contentType` names. */
-  async text(): Promise<string> {
-    return (await Promise.all([this.process.metrics(), this.registry.metrics()])).join('\n');
+  /** In the format that `contentType` names. Made once for all who ask while it is made. */
+  text(): Promise<string> {
+    this.rendering ??= Promise.all([this.process.metrics(), this.registry.metrics()])
+      .then((texts) => texts.join('\n'))
+      .finally(() => (this.rendering = undefined));
+    return this.rendering;
   }
 
   get contentType(): string {

@@ -1,7 +1,7 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { parseAddress, type Address, type PageHandler, type TlsMaterial } from '@synod/rpc';
+import { Pages, parseAddress, type Address, type PageHandler, type TlsMaterial } from '@synod/rpc';
 import { SynodError } from '@synod/runtime';
 import type { Metrics } from './metrics';
 
@@ -15,8 +15,9 @@ export interface Page {
 /** `/metrics` for Prometheus, `/healthz` (the process turns), `/readyz` (it can do its work now) for probes, and pages of the service's own. */
 export class StatusServer {
   private readonly servers: Server[] = [];
-  /** Answers one request; on the ports of another server too. */
+  /** What is answered, for another server's ports too. */
   readonly answer: PageHandler;
+  private readonly listener: RequestListener;
 
   /**
    * @param ready why the service cannot do its work now, or undefined if it can
@@ -24,31 +25,26 @@ export class StatusServer {
    */
   constructor(metrics: Metrics, ready: () => string | undefined, pages: Readonly<Record<string, () => Page>> = {}) {
     const paths = ['/metrics', '/healthz', '/readyz', ...Object.keys(pages)];
-    this.answer = (request, response) => {
-      if (request.method !== 'GET' && request.method !== 'HEAD') {
-        response.setHeader('allow', 'GET, HEAD');
-        return answer(response, 405, 'Method Not Allowed\n');
-      }
-      const path = new URL(request.url ?? '/', 'http://node').pathname;
+    this.answer = async ({ method, path }) => {
+      if (method !== 'GET' && method !== 'HEAD')
+        return { status: 405, headers: { allow: 'GET, HEAD' }, body: 'Method Not Allowed\n' };
       switch (path) {
         case '/metrics':
-          void metrics.text().then((text) => {
-            response.setHeader('content-type', metrics.contentType);
-            answer(response, 200, text);
-          });
-          return;
+          return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.text() };
         case '/healthz':
-          return answer(response, 200, 'ok\n');
+          return { status: 200, body: 'ok\n' };
         case '/readyz': {
           const obstacle = ready();
-          return answer(response, obstacle === undefined ? 200 : 503, `${obstacle ?? 'ok'}\n`);
+          return { status: obstacle === undefined ? 200 : 503, body: `${obstacle ?? 'ok'}\n` };
         }
       }
       const page = Object.hasOwn(pages, path) ? pages[path]?.() : undefined;
-      if (page === undefined) return answer(response, 404, `one of ${paths.join(', ')}\n`);
-      response.setHeader('content-type', 'application/json');
-      answer(response, page.status, JSON.stringify(page.body));
+      if (page === undefined) return { status: 404, body: `one of ${paths.join(', ')}\n` };
+      const { status, body } = page;
+      return { status, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
     };
+    const served = new Pages(this.answer);
+    this.listener = (request, response) => void served.serveRequest(request, response);
   }
 
   /**
@@ -59,7 +55,7 @@ export class StatusServer {
    */
   async listen(address: string, tls?: TlsMaterial): Promise<Address> {
     const { host, port } = parseAddress(address);
-    const server = tls === undefined ? createServer(this.answer) : secureServer(tls, this.answer);
+    const server = tls === undefined ? createServer(this.listener) : secureServer(tls, this.listener);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
         reject(new SynodError('unavailable', `cannot serve HTTP on ${address}: ${cause.message}`, { cause }));
@@ -76,7 +72,7 @@ export class StatusServer {
   }
 }
 
-function secureServer(tls: TlsMaterial, listener: PageHandler): Server {
+function secureServer(tls: TlsMaterial, listener: RequestListener): Server {
   const { checksOthers } = tls;
   const server = createSecureServer(
     { ...tls.options, requestCert: checksOthers, rejectUnauthorized: checksOthers },
@@ -84,9 +80,4 @@ function secureServer(tls: TlsMaterial, listener: PageHandler): Server {
   );
   tls.onChange((options) => server.setSecureContext(options));
   return server;
-}
-
-function answer(response: Parameters<PageHandler>[1], code: number, text: string): void {
-  response.statusCode = code;
-  response.end(text);
 }

@@ -30,7 +30,13 @@ export interface ReplayEnd {
   /** Absent from a log that holds none. */
   readonly lastBatch?: LastBatch;
   /** Segments that go on behind where the next one begins, and where that is: a crash came between `writeAgain` and its end. */
-  readonly overlaps: readonly Place[];
+  readonly overlaps: readonly Overlap[];
+}
+
+/** What stands in a segment behind where the next one begins. */
+export interface Overlap extends Place {
+  /** The body of the batch with which the next one begins, if it is still whole here. */
+  readonly copy: Buffer | undefined;
 }
 
 /** The only batch of a log that may not be durable. */
@@ -135,11 +141,14 @@ async function replaySegment(
   let offset = SEGMENT_HEADER_BYTES;
   let sequence = isFirst ? header.firstSequence : before.nextSequence;
   let { lastBatch } = before;
+  const again = before.overlaps.find((each) => each.segment === number - 1);
   while (sequence < nextBegins) {
     const batch = await reader.batchAt(offset);
     if (batch === undefined) break;
     if (batch.sequence !== sequence)
       throw rotten(name, offset, `batch ${batch.sequence} stands where ${sequence} should`);
+    if (offset === SEGMENT_HEADER_BYTES && again?.copy?.equals(batch.body) === false)
+      throw rotten(name, offset, `another batch ${sequence} stands in the segment before`);
     if (batch.syncedOffset > offset)
       throw rotten(name, offset, `it claims ${batch.syncedOffset} bytes before it to be synced`);
     for (const record of readRecords(batch.body)) {
@@ -150,14 +159,34 @@ async function replaySegment(
     offset += batch.size;
     sequence += 1;
   }
+  // It has had its name only since that batch was durable.
+  if (again !== undefined && offset === SEGMENT_HEADER_BYTES)
+    throw rotten(name, offset, 'the batch is damaged that it was begun with');
   const overlaps = [...before.overlaps];
   if (offset < reader.size) {
-    if (sequence === nextBegins) overlaps.push({ segment: number, offset });
+    if (sequence === nextBegins)
+      overlaps.push({ segment: number, offset, copy: await copyAt(reader, offset, sequence, name) });
     else if (!isLast) throw rotten(name, offset, 'no valid batch begins there, although a later segment follows');
     else if (await reader.holdsBatchFrom(offset))
       throw rotten(name, offset, 'no valid batch begins there, although a later one follows');
   }
   return { ...before, newestSegment: number, nextSequence: sequence, ...(lastBatch && { lastBatch }), overlaps };
+}
+
+/**
+ * What a segment holds of the batch that the next one begins with.
+ * @throws {SynodError} `corrupt` if it holds more batches than that one: no crash leaves them
+ */
+async function copyAt(
+  reader: SegmentReader,
+  offset: number,
+  sequence: number,
+  name: string,
+): Promise<Buffer | undefined> {
+  const copy = await reader.batchAt(offset);
+  if ((copy?.sequence ?? sequence) !== sequence || (await reader.holdsBatchFrom(offset + (copy?.size ?? 0))))
+    throw rotten(name, offset, `it goes on, although the next segment begins with batch ${sequence}`);
+  return copy?.body;
 }
 
 function checkHeader(header: SegmentHeader, segment: Segment, before: ReplayEnd): void {

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import type { SynodError } from '@synod/runtime';
 import { FaultyDisk } from './testing/faulty-disk';
 import { replay, Wal, type WalOptions, type WalRecord } from './index';
 
@@ -224,6 +225,55 @@ describe('A failing disk', () => {
       const end = await replay({ disk, folder: 'wal', onRecord: ({ payload }) => read.push(payload.toString()) });
       expect([read, end.overlaps]).toEqual([texts, []]);
     }
+  });
+
+  describe('that a crash left between the copy of its last batch and the end of a start', () => {
+    /** A log of a process that died. */
+    async function leftOf(...texts: readonly string[]): Promise<FaultyDisk> {
+      const disk = new FaultyDisk();
+      const { wal } = await reopen(disk);
+      for (const text of texts) await wal.append([record(text)]);
+      return disk;
+    }
+
+    /** Batches a, b, c in one segment, and the copy of c in the next. */
+    async function overlapping(): Promise<FaultyDisk> {
+      const disk = await leftOf('a', 'b', 'c');
+      const old = disk.contents(SEGMENT);
+      await reopen(disk);
+      disk.put(SEGMENT, old);
+      disk.delete('wal/000000000003.wal');
+      return disk;
+    }
+    const all = ['1 shard-7 a', '1 shard-7 b', '1 shard-7 c'];
+
+    it('reads on as if nothing had been', async () => {
+      const disk = await overlapping();
+      for (let start = 0; start < 3; start += 1) expect((await reopen(disk)).replayed).toEqual(all);
+    });
+
+    it('is refused when the copy has rotted since: it had no name before it was durable', async () => {
+      const size = (await overlapping()).contents('wal/000000000002.wal').length;
+      for (let offset = 0; offset < size; offset += 1) {
+        const disk = await overlapping();
+        const bytes = Buffer.from(disk.contents('wal/000000000002.wal'));
+        bytes[offset] = ~bytes[offset]! & 0xff;
+        disk.put('wal/000000000002.wal', bytes);
+        const outcome = await reopen(disk).catch((error: unknown) => error);
+        if (outcome instanceof Error)
+          expect(['corrupt', 'failed-precondition']).toContain((outcome as SynodError).kind);
+        else expect(outcome).toMatchObject({ replayed: all });
+      }
+    });
+
+    it('is refused when the old segment holds more than that batch, or another one', async () => {
+      const disk = await overlapping();
+      const longer = await leftOf('a', 'b', 'c', 'd');
+      disk.put(SEGMENT, longer.contents(SEGMENT));
+      await expect(reopen(disk)).rejects.toMatchObject({ kind: 'corrupt' });
+      disk.put(SEGMENT, (await leftOf('a', 'b', 'C')).contents(SEGMENT));
+      await expect(reopen(disk)).rejects.toMatchObject({ kind: 'corrupt' });
+    });
   });
 
   it('refuses to open where nothing can be written', async () => {
