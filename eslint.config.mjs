@@ -12,8 +12,16 @@ const MAY_IMPORT = {
 };
 /** The one thing that cores share: how a broken invariant is said. */
 const OPEN_TO_ALL = new Set(['invariant']);
-/** Only tests and tools may stand on the simulated world, make their own certificates, run programs, or wait by looking again and again. */
-const TEST_ONLY = new Set(['simulation', 'test-authority', 'test-processes', 'eventually']);
+/**
+ * Only tests and tools may stand on the simulated world, make their own certificates, run programs, or wait by looking again and again; and which of these
+ * stands on which other: nothing simulated on real time.
+ */
+const TEST_ONLY = new Map([
+  ['simulation', []],
+  ['test-authority', []],
+  ['test-processes', ['eventually']],
+  ['eventually', []],
+]);
 
 const projects = ['apps', 'libs', 'tools'].flatMap((folder) =>
   readdirSync(path.join(import.meta.dirname, folder), { withFileTypes: true })
@@ -44,7 +52,8 @@ function boundaries({ name, root, layer }) {
       other.name !== name &&
       other.root.startsWith('libs/') &&
       !OPEN_TO_ALL.has(other.name) &&
-      (!allowed.includes(other.layer) || (TEST_ONLY.has(other.name) && layer !== 'tool' && !TEST_ONLY.has(name))),
+      (!allowed.includes(other.layer) ||
+        (TEST_ONLY.has(other.name) && layer !== 'tool' && TEST_ONLY.get(name)?.includes(other.name) !== true)),
   );
   const patterns = [
     {

@@ -35,6 +35,16 @@ const planted: readonly (readonly [name: string, filePath: string, text: string]
     'apps/cli/src/planted.ts',
     "import { eventually } from '@synod/eventually'; eventually;",
   ],
+  [
+    'a library of tests that runs programs without being meant to',
+    'libs/test-authority/src/planted.ts',
+    "import { finished } from '@synod/test-processes'; finished;",
+  ],
+  [
+    'the simulated world that waits in real time',
+    'libs/simulation/src/planted.ts',
+    "import { eventually } from '@synod/eventually'; eventually;",
+  ],
   ['an app that imports an app by path', 'apps/cli/src/planted.ts', "import { x } from '../../consensus/src/node'; x;"],
   [
     'a library that imports an app by path',
@@ -63,6 +73,11 @@ const innocent: typeof planted = [
     'a spec that stands on the simulated world',
     'libs/wal/src/planted.spec.ts',
     "import { World } from '@synod/simulation'; World;",
+  ],
+  [
+    'programs of tests that are waited for',
+    'libs/test-processes/src/planted.ts',
+    "import { eventually } from '@synod/eventually'; eventually;",
   ],
   [
     'an end-to-end test that waits',
