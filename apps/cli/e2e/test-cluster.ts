@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '@synod/eventually';
-import type { RunningProcess } from '@synod/launcher';
+import { DEFAULT_SHAPE, fixedPorts, planCluster, type RunningProcess } from '@synod/launcher';
 import {
   builtProgram,
   freePortBase,
@@ -112,6 +112,10 @@ export class Up {
   }
 }
 
+/** Those of the largest cluster that a test starts. */
+const portsFrom = (base: number): number[] =>
+  planCluster(DEFAULT_SHAPE, fixedPorts(base)).processes.flatMap(({ ports }) => Object.values<number>({ ...ports }));
+
 /** A temporary folder with a port base of its own; whatever is started on it must be gone in the end. */
 export class Place {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'synod-cli-'));
@@ -119,7 +123,7 @@ export class Place {
   private constructor(readonly portBase: number) {}
 
   static async find(): Promise<Place> {
-    return new Place(await freePortBase());
+    return new Place(await freePortBase(portsFrom));
   }
 
   get data(): string {

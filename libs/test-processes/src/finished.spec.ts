@@ -1,4 +1,5 @@
-import { finished } from '@synod/test-processes';
+import { eventually } from '@synod/eventually';
+import { finished, isAlive, seen } from '@synod/test-processes';
 
 const node = (source: string, options = {}) => finished(process.execPath, ['-e', source], options);
 
@@ -22,6 +23,28 @@ describe('finished', () => {
     const killed = node('setInterval(() => undefined, 1_000)', { signal: unwanted.signal });
     unwanted.abort();
     expect(await killed).toMatchObject({ code: null });
+  });
+
+  it('leaves nothing of a program that hangs, and waits for nobody who has its output', async () => {
+    /** What the error tells of what was said: a process id. */
+    const hanging = async (script: string): Promise<number> => {
+      const since = performance.now();
+      const error = await finished('sh', ['-c', script], { withinMs: 1_000 }).catch((reason: Error) => reason);
+      expect(performance.now() - since).toBeLessThan(30_000);
+      const [, pid] =
+        /had no end in 1 s; it said at last (\d+)\n$/.exec(error instanceof Error ? error.message : '') ?? [];
+      expect(pid).toBeDefined();
+      return Number(pid);
+    };
+    const [child, orphan] = await Promise.all([
+      hanging('sleep 60 & echo $!; wait'),
+      // It is no child of a program that has ended: its output alone says that it is there.
+      hanging('sleep 60 & echo $!'),
+    ]);
+    const gone = seen(child);
+    await eventually('what it started to be gone', () => !isAlive(gone));
+    expect(isAlive(seen(orphan))).toBe(true);
+    process.kill(orphan, 'SIGKILL');
   });
 
   it('names a program that is not there', async () => {

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { descendantsOf } from './process-table';
 
 /** What a program came to. */
 export interface Finished {
@@ -17,7 +18,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Interrupts it when it has said this: for programs that go on for ever. */
   readonly until?: RegExp;
-  /** Kills it. */
+  /** Kills it, and all that it has started. */
   readonly signal?: AbortSignal;
   /** When it hangs, in milliseconds; for programs that do much. */
   readonly withinMs?: number;
@@ -30,7 +31,7 @@ const SAID_MAX = 1_000;
 
 /**
  * Runs a program to its end, and lets the test go on meanwhile.
- * @throws {Error} if there is no such program, or no end after so long; it is killed then
+ * @throws {Error} if there is no such program, or no end after so long, of it or of what holds its output; it is killed then, and all that it has started
  */
 export function finished(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   const { input, env = {}, until, signal, withinMs = WITHIN_MS } = options;
@@ -41,13 +42,8 @@ export function finished(command: string, args: readonly string[], options: RunO
   // It may end before it was given everything, or anything.
   child.stdin?.on('error', () => undefined);
   child.stdin?.end(input);
-  const kill = (): void => void child.kill('SIGKILL');
+  const kill = (): void => killTree(child);
   signal?.addEventListener('abort', kill);
-  let hangs = false;
-  const limit = setTimeout(() => {
-    hangs = true;
-    kill();
-  }, withinMs);
 
   const out: Buffer[] = [];
   let [err, said] = ['', ''];
@@ -64,19 +60,33 @@ export function finished(command: string, args: readonly string[], options: RunO
     err += bytes.toString();
     hear(bytes);
   });
+  let limit: NodeJS.Timeout | undefined;
   return new Promise<Finished>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => {
-      if (hangs)
-        reject(
-          new Error(
-            `${command} ${args.join(' ')} had no end in ${withinMs / 1_000} s; it said at last ${said.slice(-SAID_MAX)}`,
-          ),
-        );
-      else resolve({ code, out: Buffer.concat(out), err, said });
-    });
+    child.on('close', (code) => resolve({ code, out: Buffer.concat(out), err, said }));
+    limit = setTimeout(() => {
+      kill();
+      // Whoever else has the other ends, and is no child of it any more, may keep them.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      const last = said.slice(-SAID_MAX);
+      reject(new Error(`${command} ${args.join(' ')} had no end in ${withinMs / 1_000} s; it said at last ${last}`));
+    }, withinMs);
   }).finally(() => {
     clearTimeout(limit);
     signal?.removeEventListener('abort', kill);
   });
+}
+
+/** What a program has started is not its own any more once it is dead: so that goes first. */
+function killTree(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  for (const { pid } of descendantsOf(child.pid)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  child.kill('SIGKILL');
 }

@@ -7,14 +7,16 @@ const PORTS = { first: 10_000, end: 32_000 };
 const BLOCK = 2_000;
 /** Services have HTTP that far above their clients' port unless they are told otherwise: those ports are given to nobody. */
 const HTTP_OFFSET = 1_000;
-/** Where in a block those of `synod up` begin; each takes a few, at up to 524 above. */
+/** Where in a block those of `synod up` begin; each takes a few, from itself up to below `REACH` above. */
 const BASES = { at: 0, step: 30, count: 3 };
+const REACH = 540;
 /** Where those lie that are given out one by one. */
 const SINGLE = { at: 600, end: 600 + 380 };
 
 /**
  * Ports that this file of tests has for itself: it holds a guard in the block for as long as it runs, so that no other file, of this run or of
- * another one on the machine, takes a port between its being found free and its being bound, or while a member that had it is down.
+ * another one on the machine, takes a port between its being found free and its being bound, or while a member that had it is down. Who knows
+ * nothing of blocks may listen in it all the same: each port is looked at before it is given out.
  */
 class Block {
   private bases = 0;
@@ -32,7 +34,7 @@ class Block {
       for (let tried = 0; tried < count; tried++) {
         const first = PORTS.first + BLOCK * ((from + tried) % count);
         const guard = await listening(first + BLOCK - 1);
-        if (guard !== undefined) return new Block(first, guard);
+        if (guard !== undefined) return new Block(first, guard.unref());
       }
       return undefined;
     });
@@ -42,37 +44,68 @@ class Block {
     return closed(this.guard);
   }
 
-  base(): number {
-    if (this.bases === BASES.count) throw new RangeError('more bases of ports than a file of tests has');
-    return this.first + BASES.at + BASES.step * this.bases++;
+  /** @returns undefined if there is none left */
+  async base(portsFrom: PortsFrom): Promise<number | undefined> {
+    while (this.bases < BASES.count) {
+      const base = this.first + BASES.at + BASES.step * this.bases++;
+      const ports = portsFrom(base);
+      const within = ports.every((port) => port >= base && (port - base) % HTTP_OFFSET < REACH);
+      if (!within) throw new RangeError(`ports further from their base ${base} than it has room: ${ports.join()}`);
+      if (await areFree(ports)) return base;
+    }
+    return undefined;
   }
 
-  async singlePort(): Promise<number> {
-    for (;;) {
-      if (this.singles === SINGLE.end) throw new RangeError('more ports than a file of tests has');
+  /** @returns undefined if there is none left */
+  async singlePort(): Promise<number | undefined> {
+    while (this.singles < SINGLE.end) {
       const port = this.first + this.singles++;
-      // Somebody else may have it who knows nothing of blocks.
-      if ((await isFree(port)) && (await isFree(port + HTTP_OFFSET))) return port;
+      if (await areFree([port, port + HTTP_OFFSET])) return port;
     }
+    return undefined;
   }
 }
 
-let block: Promise<Block> | undefined;
-const own = (): Promise<Block> => (block ??= Block.take());
+/** What is listened on from a base on. */
+export type PortsFrom = (base: number) => readonly number[];
 
-// Whatever still runs has its ports: what is released is what nobody listens on.
-afterAll(async () => (await block)?.release());
+/** What has been taken; the last is the one that is given out from. */
+const blocks: Promise<Block>[] = [];
+
+// Jest has to be told before the first test begins. A tool, which has no such end, holds its blocks until its own.
+if ('afterAll' in globalThis) {
+  // Whatever still runs has its ports: what is released is what nobody listens on.
+  afterAll(async () => {
+    for (const block of blocks) await (await block).release();
+  });
+}
+
+/** Takes another block where the one before has nothing left. */
+async function fromBlock(take: (block: Block) => Promise<number | undefined>): Promise<number> {
+  for (;;) {
+    const last = blocks.at(-1);
+    const taken = last && (await take(await last));
+    if (taken !== undefined) return taken;
+    // Unless somebody who waited as well has done so.
+    if (blocks.at(-1) === last) blocks.push(Block.take());
+  }
+}
 
 /** Ports that nobody listens on now and no other file of tests will; none is given out twice. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  while (ports.length < count) ports.push(await (await own()).singlePort());
+  while (ports.length < count) ports.push(await fromBlock((block) => block.singlePort()));
   return ports;
 }
 
-/** A `--port-base` of which the same is true. */
-export async function freePortBase(): Promise<number> {
-  return (await own()).base();
+/** A `--port-base`: nobody listens now on any of the ports that are listened on from it on, and no other file of tests will. */
+export async function freePortBase(portsFrom: PortsFrom): Promise<number> {
+  return fromBlock((block) => block.base(portsFrom));
+}
+
+async function areFree(ports: readonly number[]): Promise<boolean> {
+  for (const port of ports) if (!(await isFree(port))) return false;
+  return true;
 }
 
 async function isFree(port: number): Promise<boolean> {
