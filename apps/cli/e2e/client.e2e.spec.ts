@@ -170,19 +170,19 @@ describe('synod mr run', () => {
   });
 
   it.concurrent.each([
-    ['a missing folder', ['wordcount', '--input', '/nowhere/*.txt'], /there is no folder \/nowhere\//],
-    ['a missing program', ['nowhere.ts', '--input', '.'], /nowhere\.ts: Could not resolve/],
-  ])('names %s, and leaves no output', async (_, args, message) => {
-    expect(await failure(['mr', 'run', ...args, '--output', output('none')], 1)).toMatch(message);
-    expect(readdirSync(place.folder)).not.toContain('none');
+    ['a missing folder', 'no-folder', ['wordcount', '--input', '/nowhere/*.txt'], /there is no folder \/nowhere\//],
+    ['a missing program', 'no-program', ['nowhere.ts', '--input', '.'], /nowhere\.ts: Could not resolve/],
+  ])('names %s, and leaves no output', async (_, name, args, message) => {
+    expect(await failure(['mr', 'run', ...args, '--output', output(name)], 1)).toMatch(message);
+    expect(readdirSync(place.folder)).not.toContain(name);
   });
 
   it.concurrent('says why a program fails, and leaves no output', async () => {
     const program = path.join(place.folder, 'fails.ts');
     writeFileSync(program, `export default { map(): void { throw new Error('boo'); }, reduce(): void {} };\n`);
-    const args = ['mr', 'run', program, '--input', `${input()}/one.txt`, '--output', output('none')];
+    const args = ['mr', 'run', program, '--input', `${input()}/one.txt`, '--output', output('failed')];
     expect(await failure(args, 1)).toMatch(/map task 0 failed .*boo/);
-    expect(readdirSync(place.folder)).not.toContain('none');
+    expect(readdirSync(place.folder)).not.toContain('failed');
   });
 });
 

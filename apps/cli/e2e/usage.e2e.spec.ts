@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
-import { synod } from '@synod/test-processes';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { builtProgram, finished, synod, WORKSPACE } from '@synod/test-processes';
 import { STARTS } from './test-cluster';
 
 // Each is a process or two of its own, and most of it is their start: they run a few at a time.
@@ -56,13 +58,22 @@ describe('a client command', () => {
     expect(err.trimEnd()).not.toContain('\n');
   });
 
-  it.concurrent('explains itself', async () => {
-    const commands = ['', ' up', ' serve', ' kv scan', ' mr run', ' snapshot restore'];
-    for (const command of commands) {
-      const { code, out, err } = await synod([...command.split(' ').slice(1), '--help']);
-      expect({ code, err }).toEqual({ code: 0, err: '' });
-      expect(out.toString()).toContain(`Usage: synod${command} `);
-    }
+  it.concurrent.each([
+    ...['', ' up', ' serve', ' kv', ' kv scan', ' txn', ' mr', ' mr run'],
+    ...[' status', ' ring', ' snapshot', ' snapshot restore'],
+  ])('explains itself: synod%s --help', async (command) => {
+    const { code, out, err } = await synod([...command.split(' ').slice(1), '--help']);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out.toString()).toContain(`Usage: synod${command} `);
+  });
+
+  it.concurrent.each([
+    ['synod', 'cli', ''],
+    ['a service', 'consensus', 'consensus '],
+  ])('says which release it is, as does what it starts: %s', async (_, app, prefix) => {
+    const { version } = JSON.parse(readFileSync(path.join(WORKSPACE, 'package.json'), 'utf8')) as { version: string };
+    const { code, out, err } = await finished(process.execPath, [builtProgram(app), '--version']);
+    expect({ code, out: out.toString(), err }).toEqual({ code: 0, out: `${prefix}${version}\n`, err: '' });
   });
 
   it.concurrent('ends quietly when its reader has had enough', async () => {

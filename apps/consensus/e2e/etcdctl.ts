@@ -73,7 +73,30 @@ export class Etcdctl {
     });
   }
 
-  /** Of each endpoint that answers: itself, its member's id, release, size, whether it leads, whether it learns, and so on. */
+  /**
+   * Moves leadership to a follower. What is answered to have been moved has been moved: all of it is done again only if it was refused, or if an
+   * election came after it, which shows in a term that has grown by more than the one that the move takes.
+   * @returns who leads now, and what was said
+   */
+  async moveLeader(): Promise<{ readonly endpoint: string; readonly said: string; readonly expected: string }> {
+    return eventually('a leader that stays one until it is moved', async () => {
+      const before = await this.status();
+      const [from, to] = ['true', 'false'].map((leads) => before.find((row) => row[4] === leads));
+      if (from === undefined || to === undefined) return undefined;
+      const [[endpoint = '', id = ''], [target = '', targetId = '']] = [from, to];
+      const said = await this.at(endpoint).said('move-leader', targetId);
+      if (!said.startsWith('Leadership transferred')) return undefined;
+      const next = await eventually(`${target} to lead, as ${endpoint} said, or another election`, async () => {
+        const now = await this.status();
+        if (now.some(([each, , , , leads]) => each === target && leads === 'true')) return 'it leads';
+        return termOf(now) > termOf(before) + 1 && 'another election';
+      });
+      const expected = `Leadership transferred from ${id} to ${targetId}\n`;
+      return next === 'it leads' && { endpoint: target, said, expected };
+    });
+  }
+
+  /** Of each endpoint that answers: itself, its member's id, release, size, whether it leads, whether it learns, its term, and so on. */
   async status(): Promise<string[][]> {
     return (await this.run(['endpoint', 'status'])).out
       .toString()
@@ -81,4 +104,9 @@ export class Etcdctl {
       .filter((line) => line !== '')
       .map((line) => line.split(', '));
   }
+}
+
+/** The highest that any of them knows. */
+function termOf(rows: readonly string[][]): number {
+  return Math.max(...rows.map((row) => Number(row[6])));
 }
