@@ -46,7 +46,7 @@ it('are given out by what a tool can load as well, where there is no end of test
   const { afterAll } = globalThis;
   Reflect.deleteProperty(globalThis, 'afterAll');
   try {
-    jest.isolateModules(() => expect(require('@synod/test-processes')).toHaveProperty('finished'));
+    jest.isolateModules(() => expect(jest.requireActual('@synod/test-processes')).toHaveProperty('finished'));
   } finally {
     globalThis.afterAll = afterAll;
   }
