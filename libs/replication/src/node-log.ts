@@ -1,4 +1,4 @@
-import type { Disk } from '@synod/runtime';
+import { RELEASE, type Disk } from '@synod/runtime';
 import type { Instance, Replica, ReplicaId } from '@synod/paxos';
 import { Wal, type WalRecord } from '@synod/wal';
 import type { Founding, GroupId } from './api';
@@ -53,6 +53,7 @@ export class NodeLog {
       disk,
       folder,
       segmentBytes,
+      release: RELEASE,
       knownKinds: Object.values(RECORD_KIND),
       onRecord: ({ group, kind, payload }, segment) => {
         const record = decodeGroupRecord(group, kind, Buffer.from(payload));
